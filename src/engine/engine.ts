@@ -1,0 +1,234 @@
+/**
+ * The contract of an engine: one loaded model with its context and its decode thread. Two implementations pass the same
+ * contract suite: `native-engine` (the addon) and `fake-engine` (seeded tokens, scripted faults). This room knows no wire
+ * format and no HTTP; errors are `LlamaestroError`.
+ *
+ * Order of life: driver -> engine -> sequence. Closing an engine ends its sequences (`cancelled`) before it frees.
+ */
+
+/** One memory device as the backend reports it; `index` counts within its kind. */
+export interface DeviceInfo {
+  /** 'cpu', 'cuda0', 'metal0', 'vulkan0': the key of device budgets and limits. */
+  readonly id: string;
+  readonly kind: 'cpu' | 'cuda' | 'metal' | 'vulkan' | 'other';
+  readonly description: string;
+  readonly totalBytes: number;
+  /** For the CPU: the smaller of MemAvailable and what the cgroup still allows; never the backend's "free = total". */
+  readonly freeBytes: number;
+}
+
+export type KvType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1';
+
+/** What decides bytes and behaviour of a loaded model; two loads with equal options need the same memory. */
+export interface LoadOptions {
+  /** Path of a GGUF file. */
+  readonly file: string;
+  /** What the context is for. `vocab` loads the vocabulary alone: only tokenize, count and template work then. */
+  readonly purpose: 'generate' | 'embed' | 'rerank' | 'vocab';
+  /** Tokens over all slots together: each slot gets floor(contextTokens / slots). 1 … 2^24; default: the model's trained length x slots, at most 4096 x slots. */
+  readonly contextTokens?: number;
+  /** Sequences that run at the same time, 1 … 256. Default 1. */
+  readonly slots?: number;
+  /** Layers on the GPU: 0 … 1024, or 'auto' (all that fit; 0 where there is no GPU). Default 'auto'. */
+  readonly gpuLayers?: number | 'auto';
+  readonly kvTypeK?: KvType;
+  readonly kvTypeV?: KvType;
+  /** Default 'auto': on where the backend and the KV types allow it. */
+  readonly flashAttention?: 'auto' | 'on' | 'off';
+  /** 'split': one KV stream per sequence (default on CPU and CUDA). 'unified': one stream for all. */
+  readonly kvLayout?: 'split' | 'unified';
+  /** Compute threads, 1 … 512. Default: the physical cores this process may use. */
+  readonly threads?: number;
+  /** Prompt tokens of one decode call, 16 … 4096. Default 256 on the CPU, 512 on a GPU. */
+  readonly chunkTokens?: number;
+  /** Default false: figures are exact only without it. */
+  readonly mmap?: boolean;
+  /** Path of the shared step-lock file; hosts on one CPU take turns through it. Absent: no lock. Ignored when all layers are on a GPU. */
+  readonly stepLock?: string;
+}
+
+/** Bytes of one buffer kind on one device. */
+export interface DeviceMemory {
+  /** The id of a `DeviceInfo`. */
+  readonly device: string;
+  readonly weightsBytes: number;
+  readonly kvBytes: number;
+  readonly computeBytes: number;
+}
+
+/** Predicted by simulation (no byte of weights or KV allocated) or read back after the load. */
+export interface MemoryPlan {
+  readonly devices: readonly DeviceMemory[];
+  /** Logits and embeddings buffer on the host: exact formula, not part of the simulation. */
+  readonly outputBytes: number;
+  /** Vocabulary, cell metadata, graph: an estimate from above, and named as such. */
+  readonly estimatedExtraBytes: number;
+  /** Sum of everything above. */
+  readonly totalBytes: number;
+  readonly contextTokens: number;
+  readonly contextTokensPerSlot: number;
+  readonly slots: number;
+  readonly gpuLayers: number;
+  /** Milliseconds the simulation took; 0 for a read-back. */
+  readonly simulatedMs: number;
+}
+
+export interface ModelInfo {
+  /** general.name, or the stem of the file. */
+  readonly name: string;
+  readonly architecture: string;
+  readonly file: string;
+  readonly fileBytes: number;
+  readonly parameterCount: number;
+  readonly vocabSize: number;
+  readonly trainedContextTokens: number;
+  readonly embeddingLength: number;
+  readonly layers: number;
+  readonly hasChatTemplate: boolean;
+  readonly quantisation: string;
+}
+
+export interface EngineInfo extends ModelInfo {
+  readonly purpose: LoadOptions['purpose'];
+  readonly contextTokens: number;
+  readonly contextTokensPerSlot: number;
+  readonly slots: number;
+  readonly threads: number;
+  readonly chunkTokens: number;
+  readonly loadMs: number;
+}
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+}
+
+/** What a sequence starts from: a text (special tokens of the text are parsed), messages through the model's chat template, or token ids. */
+export type Prompt =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'messages'; readonly messages: readonly ChatMessage[] }
+  | { readonly kind: 'tokens'; readonly tokens: readonly number[] };
+
+/** Ranges are checked before anything reaches llama.cpp; a value outside is `invalid_request` naming the field. */
+export interface SamplingOptions {
+  /** 0 … 100; 0 is greedy. Default 0.8. */
+  readonly temperature?: number;
+  /** 0 (off) … vocabulary. Default 40. */
+  readonly topK?: number;
+  /** (0, 1]. Default 0.95. */
+  readonly topP?: number;
+  /** [0, 1]. Default 0.05. */
+  readonly minP?: number;
+  /** 0 … 2^32 - 1. Default: random. Same seed, prompt and options give the same tokens when the sequence runs alone. */
+  readonly seed?: number;
+}
+
+export interface SequenceRequest extends SamplingOptions {
+  readonly prompt: Prompt;
+  /** 1 … the slot's context. Default: what the slot's context still holds. */
+  readonly maxTokens?: number;
+  /** At most 16 strings of 1 … 256 bytes; the text ends before the first match and never shows a part of it. */
+  readonly stop?: readonly string[];
+  /** Go on past end-of-generation tokens until maxTokens. */
+  readonly ignoreEos?: boolean;
+}
+
+export type FinishReason = 'stop' | 'length' | 'cancelled' | 'error';
+
+export interface SequenceUsage {
+  readonly promptTokens: number;
+  /** Prompt tokens that were not computed again. */
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+}
+
+export interface SequenceTimings {
+  /** From submit to the first prefill chunk. */
+  readonly queueMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+/**
+ * What happens to a sequence, in this order: started, prefill…, tokens…, then exactly one finished.
+ * `tokens` carries whole UTF-8 characters only; `text` may be empty when ids are held back for a character or a stop string.
+ */
+export type SequenceEvent =
+  | { readonly type: 'started'; readonly promptTokens: number; readonly cachedTokens: number }
+  | { readonly type: 'prefill'; readonly doneTokens: number; readonly totalTokens: number }
+  | { readonly type: 'tokens'; readonly firstIndex: number; readonly ids: readonly number[]; readonly text: string }
+  | {
+      readonly type: 'finished';
+      readonly reason: FinishReason;
+      readonly stopString?: string;
+      readonly usage: SequenceUsage;
+      readonly timings: SequenceTimings;
+      /** Present when reason is 'error'; codes as in `base/errors`. */
+      readonly error?: Error;
+    };
+
+/** A sequence under way. `cancel` is idempotent; the finished event still follows, reason 'cancelled'. */
+export interface Sequence {
+  readonly id: number;
+  cancel(): void;
+}
+
+/** Counters since the load; read without stopping the decode thread. */
+export interface EngineStats {
+  /** Calls of llama_decode that returned. */
+  readonly steps: number;
+  readonly running: number;
+  readonly waiting: number;
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+  /** Milliseconds since the last finished decode step, while work is there; 0 when idle. */
+  readonly stalledMs: number;
+}
+
+export interface Engine {
+  readonly info: EngineInfo;
+  /** What was predicted when this engine was loaded. */
+  readonly planned: MemoryPlan;
+  /** What is allocated now, read from the buffers themselves. */
+  memory(): MemoryPlan;
+  stats(): EngineStats;
+
+  /**
+   * Starts a sequence; it waits inside when all slots are busy (at most `MAX_WAITING_SEQUENCES`, then `queue_full`).
+   * Throws at once on bad input (`invalid_request`) and on a prompt that leaves no room for one token
+   * (`context_length_exceeded`, details: promptTokens, contextTokensPerSlot). `listener` is called from the event loop, all
+   * events of one decode step in one turn.
+   */
+  submit(request: SequenceRequest, listener: (event: SequenceEvent) => void): Sequence;
+  /** Called once after all listeners of a decode step ran; a place to flush. Returns the function that removes it. */
+  onStep(listener: () => void): () => void;
+
+  /** Token ids of a prompt, exactly those that `submit` would use. */
+  tokenize(prompt: Prompt): Promise<Uint32Array>;
+  detokenize(tokens: readonly number[]): Promise<string>;
+  /** One vector per input, L2-normalised, in order. Purpose 'embed' only. */
+  embed(inputs: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>;
+  /** One score per document, in order; higher is more relevant. Purpose 'rerank' only. */
+  rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]>;
+
+  /** Ends every sequence, joins the decode thread, frees everything. Idempotent; later calls return the same promise. */
+  close(): Promise<void>;
+}
+
+/** Waiting sequences one engine holds before `submit` refuses. */
+export const MAX_WAITING_SEQUENCES = 1024;
+
+/** Loads engines. One per process; the fake one takes a script instead of a file. */
+export interface EngineDriver {
+  readonly kind: 'native' | 'fake';
+  /** llama.cpp tag and our own version. */
+  readonly build: string;
+  devices(): readonly DeviceInfo[];
+  /** Bytes per device before any is allocated; `model_unusable` for a damaged file, never a crash. */
+  planMemory(options: LoadOptions): Promise<MemoryPlan>;
+  /**
+   * Loads a model. `onProgress` gets 0 … 1. Aborting frees everything and rejects with `cancelled`.
+   * Errors: `invalid_request`, `model_unusable`, `does_not_fit`, `out_of_memory`, `load_failed`, `cancelled`.
+   */
+  load(options: LoadOptions, onProgress?: (fraction: number) => void, signal?: AbortSignal): Promise<Engine>;
+}
