@@ -1,0 +1,75 @@
+/**
+ * Model files for tests, made on demand into `.cache/models` (git ignores it) by scripts/make-models. The first call writes
+ * the file, later calls cost one look at the manifest. Knows no engine and no server; every function returns an absolute
+ * path. Files that borrow a vocabulary (bench, embedder, reranker) need the llama.cpp tree: `vendor/llama.cpp`, or
+ * LLAMA_CPP_DIR.
+ */
+import { fileURLToPath } from 'node:url';
+import { makeModels, scriptedPhrases as phrasesOf, scriptedSentence as sentenceOf } from '../../scripts/make-models/index.mjs';
+
+/** The roles of the demo profile that generate text; each has a sentence of its own. */
+export type ScriptedRole =
+  'router' | 'fast' | 'general' | 'coder' | 'reasoner' | 'planner' | 'critic' | 'summarizer';
+
+/** All ten roles of the demo profile. */
+export type DemoRole = ScriptedRole | 'embedder' | 'reranker';
+
+/** The folder the files are made in; it can serve as `$LLAMAESTRO_HOME/models`, `demo/router.gguf` and so on lie in it. */
+export const modelsDirectory = fileURLToPath(new URL('../../.cache/models', import.meta.url));
+
+/** Answers `scriptedSentence('scripted')` to every prompt, then end of text; under `ignore_eos` it starts again. One token per byte of prompt. */
+export async function scriptedModel(): Promise<string> {
+  return makeOne('test', 'scripted');
+}
+
+/** Two layers of random weights and a vocabulary of bytes and syllables: what it says depends on the prompt and rarely ends by itself. */
+export async function tinyModel(): Promise<string> {
+  return makeOne('test', 'tiny');
+}
+
+/** About 28M random weights, one token per byte of prompt: 2000 tokens of prompt take about a second or more on two cores. */
+export async function prefillModel(): Promise<string> {
+  return makeOne('test', 'prefill');
+}
+
+/** BERT shape, mean pooling, 512 tokens; texts that share words get similar vectors. */
+export async function embedderModel(): Promise<string> {
+  return makeOne('test', 'embedder');
+}
+
+/** BERT shape with a classification head (pooling "rank"), 512 tokens. */
+export async function rerankerModel(): Promise<string> {
+  return makeOne('test', 'reranker');
+}
+
+/** Random weights in a benchmark shape: '15m' llama (32,000 tokens of vocabulary), '150m' qwen3 (151,936); both Q8_0. */
+export async function benchModel(shape: '15m' | '150m'): Promise<string> {
+  return makeOne('bench', shape);
+}
+
+/** One file of the demo profile. */
+export async function demoModel(role: DemoRole): Promise<string> {
+  return makeOne('demo', role);
+}
+
+/** Makes all ten files of the demo profile; returns the models folder that holds `demo/ROLE.gguf`. */
+export async function demoModels(): Promise<string> {
+  await makeModels({ out: modelsDirectory, set: 'demo' });
+  return modelsDirectory;
+}
+
+/** The whole answer of a scripted model: 'scripted' (see `scriptedModel`) or a role of the demo profile. */
+export function scriptedSentence(name: 'scripted' | ScriptedRole = 'scripted'): string {
+  return sentenceOf(name);
+}
+
+/** The same answer as the pieces its tokens stand for, in order; joined they are `scriptedSentence`. */
+export function scriptedPhrases(name: 'scripted' | ScriptedRole = 'scripted'): readonly string[] {
+  return phrasesOf(name);
+}
+
+async function makeOne(set: 'demo' | 'test' | 'bench', name: string): Promise<string> {
+  const [made] = await makeModels({ out: modelsDirectory, set, only: name });
+  if (made === undefined) throw new Error(`no model ${name} in the set ${set}`);
+  return made.path;
+}
