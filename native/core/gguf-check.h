@@ -1,0 +1,30 @@
+// Own pass over the header of a GGUF file before llama.cpp sees it: refuses what would abort the process or run with
+// garbage (truncation, bad magic, version or counts, layer counts, epsilons, tensors outside the file, quantised
+// norms). Reads the header only, so sparse files of the right size pass. Does not know llama.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "error.h"
+
+namespace llamaestro {
+
+// What the pass learned on its way.
+struct GgufSummary {
+  uint64_t fileBytes = 0;  // over all parts of a split model
+  uint64_t tensorBytes = 0;
+  uint64_t tensorCount = 0;
+  uint64_t metadataBytes = 0;  // header up to the tensor data
+  std::string architecture;
+  std::string name;         // general.name, may be empty
+  uint32_t blockCount = 0;  // 0 for a file with a vocabulary only
+  uint32_t contextTokens = 0;
+  uint32_t vocabSize = 0;
+  uint32_t splitCount = 1;
+};
+
+// Errors: model_unusable with one sentence that names the file and what is wrong with it.
+Result<GgufSummary> checkGguf(const std::string& path);
+
+}  // namespace llamaestro

@@ -1,0 +1,65 @@
+// What callers hand in: load options, prompts, requests. Plain data in the spelling and units of src/engine/engine.ts.
+// Numbers arrive as JavaScript has them (double, absent = default); the core checks integers and ranges, so the binding
+// copies without judging. Knows nothing of llama.cpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace llamaestro {
+
+// Absent means the default of engine.ts.
+using Number = std::optional<double>;
+
+// LoadOptions of engine.ts. Strings are UTF-8; an empty string means absent.
+struct LoadOptions {
+  std::string file;
+  std::string purpose = "generate";  // generate | embed | rerank | vocab
+  Number contextTokens;              // over all slots, 1 ... 2^24
+  Number slots;                      // 1 ... 256
+  Number gpuLayers;                  // 0 ... 1024; absent = 'auto'
+  std::string kvTypeK;               // f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1
+  std::string kvTypeV;
+  std::string flashAttention;  // auto | on | off
+  std::string kvLayout;        // split | unified
+  Number threads;              // 1 ... 512
+  Number chunkTokens;          // 16 ... 4096
+  bool mmap = false;
+  std::string stepLock;  // path of the shared lock file
+};
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+};
+
+// Prompt of engine.ts: exactly the member that `kind` names is used.
+struct Prompt {
+  enum class Kind : uint8_t { Text, Messages, Tokens };
+  Kind kind = Kind::Text;
+  std::string text;
+  std::vector<ChatMessage> messages;
+  std::vector<double> tokens;  // as JavaScript has them; checked to be ids of the vocabulary
+};
+
+// SequenceRequest of engine.ts.
+struct SequenceRequest {
+  Prompt prompt;
+  Number maxTokens;
+  std::vector<std::string> stop;
+  bool ignoreEos = false;
+  Number temperature;
+  Number topK;
+  Number topP;
+  Number minP;
+  Number seed;
+};
+
+inline constexpr uint32_t kMaxWaitingSequences = 1024;
+inline constexpr uint32_t kMaxSlots = 256;
+inline constexpr uint32_t kMaxStopStrings = 16;
+inline constexpr uint32_t kMaxStopBytes = 256;
+
+}  // namespace llamaestro
