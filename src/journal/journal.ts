@@ -1,0 +1,70 @@
+/**
+ * The journal port: the truth about requests. Accepted means journalled; each run reaches exactly one terminal state by
+ * compare-and-set; attempts are fenced by number. Two implementations pass one contract suite: SQLite and memory.
+ * Every promise resolves when the fact is durable; failures are `journal_unavailable`. Holds no prompt text.
+ */
+import type { WireError } from '../base/errors.js';
+import type { Usage } from '../schema/bus-messages.js';
+import type { RouteDecision } from '../schema/run.js';
+
+export type TerminalStatus = 'completed' | 'failed' | 'cancelled' | 'interrupted';
+
+export interface AcceptRecord {
+  readonly id: string;
+  readonly gid: string;
+  readonly profile: string;
+  /** As the client asked: 'auto' or a name. */
+  readonly model: string;
+  readonly door: string;
+  /** Hex SHA-256 of the prompt. */
+  readonly promptHash: string;
+  readonly acceptedAtMs: number;
+}
+
+export interface TerminalRecord {
+  readonly status: TerminalStatus;
+  readonly atMs: number;
+  readonly usage?: Usage;
+  readonly error?: WireError;
+}
+
+export interface RunRecord extends AcceptRecord {
+  readonly route?: RouteDecision;
+  /** Highest attempt dispatched; 0 before the first. */
+  readonly attempt: number;
+  readonly hid?: string;
+  /** A token reached the client's side of the gateway. */
+  readonly delivered: boolean;
+  readonly terminal?: TerminalRecord;
+}
+
+/** What opening found. */
+export interface OpenReport {
+  /** Path of the damaged database that was set aside, if one was. */
+  readonly setAside?: string;
+  readonly migratedFrom: number;
+  readonly schemaVersion: number;
+}
+
+export interface Journal {
+  /** Migrates, checks, sets a damaged file aside. Must be called once, before anything else. */
+  open(): Promise<OpenReport>;
+  /** A repeated id is `internal`. */
+  accept(record: AcceptRecord): Promise<void>;
+  route(id: string, route: RouteDecision): Promise<void>;
+  /** Fence: resolves to false, changing nothing, when `attempt` is not above the last one or the run is terminal. */
+  dispatch(id: string, attempt: number, hid: string): Promise<boolean>;
+  delivered(id: string): Promise<void>;
+  /** Compare-and-set from non-terminal; true for the single winner. */
+  finish(id: string, terminal: TerminalRecord): Promise<boolean>;
+  get(id: string): Promise<RunRecord | undefined>;
+  /** Runs without a terminal record, oldest first. */
+  unfinished(): Promise<readonly RunRecord[]>;
+  /** Small values that survive a restart (active profile, epoch); undefined when never set. */
+  getState(key: string): Promise<string | undefined>;
+  setState(key: string, value: string): Promise<void>;
+  /** Deletes terminal runs older than `beforeMs`; returns how many. */
+  prune(beforeMs: number): Promise<number>;
+  /** Commits what is queued, then closes. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,85 @@
+/**
+ * The pool's public face: who may use which model now. It loads on demand, keeps a bounded queue per model, hands out
+ * leases and knows every host. It decides nothing about requests: a lost lease is reported, never retried here.
+ */
+import type { WireError } from '../base/errors.js';
+import type { EngineInfo, MemoryPlan, DeviceInfo, Prompt } from '../schema/load.js';
+import type { ModelSpec, Profile } from '../schema/profile.js';
+
+/** What a waiter is told while it waits; the last word before the grant is at least one of these or none. */
+export type LeaseProgress =
+  { readonly state: 'queued'; readonly position: number } | { readonly state: 'loading'; readonly fraction: number };
+
+export interface LeaseRequest {
+  /** Name of a model of the applied profile. */
+  readonly model: string;
+  readonly rid: string;
+  readonly onProgress?: (progress: LeaseProgress) => void;
+}
+
+/** The right to run one sequence on one host. Settles exactly once: by `release`, or by `lost`. */
+export interface Lease {
+  readonly model: string;
+  readonly hid: string;
+  /** Aborts with a `host_lost` or `host_stuck` error when the host is gone; the lease is over then. */
+  readonly lost: AbortSignal;
+  /** Milliseconds this request waited in the queue, and for a load. */
+  readonly queueMs: number;
+  readonly loadMs: number;
+  /** Called when the host said the attempt is finished. Idempotent. */
+  release(): void;
+}
+
+export type InstanceStateName = 'unloaded' | 'starting' | 'loading' | 'ready' | 'draining' | 'stopping' | 'failed';
+
+export interface ModelStatus {
+  readonly name: string;
+  readonly role: ModelSpec['role'];
+  readonly state: InstanceStateName;
+  readonly available: boolean;
+  readonly hid?: string;
+  readonly pid?: number;
+  readonly loadFraction?: number;
+  readonly info?: EngineInfo;
+  readonly planned?: MemoryPlan;
+  readonly allocated?: MemoryPlan;
+  readonly residentBytes?: number;
+  readonly slots: number;
+  readonly leased: number;
+  readonly queued: number;
+  readonly loads: number;
+  readonly crashes: number;
+  readonly generatedTokens: number;
+  readonly promptTokens: number;
+  /** When the next load may be tried, milliseconds from now; present after a failure. */
+  readonly retryInMs?: number;
+  readonly lastError?: WireError;
+}
+
+export interface PoolStatus {
+  readonly models: readonly ModelStatus[];
+  readonly nodes: readonly { readonly nid: string; readonly devices: readonly DeviceInfo[] }[];
+}
+
+export interface Pool {
+  /** Makes the profile's models the pool's; resident ones start loading. Models with an equal configHash keep their host. */
+  apply(profile: Profile): void;
+  /**
+   * A lease on `model`, after queue and load. Rejects with `queue_full`, `queue_timeout`, `load_failed`, `model_unusable`,
+   * `does_not_fit`, `draining`, or the signal's reason; then the request holds nothing.
+   */
+  lease(request: LeaseRequest, signal: AbortSignal): Promise<Lease>;
+  /** True when a queue has room now; lets admission refuse before accepting. */
+  admits(model: string): boolean;
+  /** Exact token count of a prompt and the model's context per slot, whether the model is loaded or not. */
+  count(model: string, prompt: Prompt, signal?: AbortSignal): Promise<{ tokens: number; contextTokensPerSlot: number }>;
+  /** Vectors by the model of purpose 'embed'. */
+  embed(model: string, inputs: readonly string[], signal: AbortSignal): Promise<readonly (readonly number[])[]>;
+  /** Scores by the model of purpose 'rerank'. */
+  rerank(model: string, query: string, documents: readonly string[], signal: AbortSignal): Promise<readonly number[]>;
+  status(): PoolStatus;
+  /** Refuses new leases with `draining`; resolves when none is out and none waits. */
+  drain(signal?: AbortSignal): Promise<void>;
+  /** Ends every host. */
+  close(): Promise<void>;
+}

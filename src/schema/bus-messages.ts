@@ -1,0 +1,181 @@
+/**
+ * Everything that travels on the bus, version 1: subjects are in `bus/subjects`, the order of frames in `bus/frame-*`.
+ * Decoders are tolerant (unknown fields pass), so fields can be added inside a version; a changed meaning is a new type.
+ *
+ *   gateway -> node  node.<nid>.ctl        NodeCommand   request/reply -> NodeReply
+ *   gateway -> host  host.<hid>.ctl        HostCommand   request/reply -> Ack
+ *   gateway -> host  host.<hid>.<verb>     Gen, Embed, Rerank, Tokenize, Plan   request/reply
+ *   host -> gateway  out.<gid>             Bundle        frames of all attempts, one message per flush
+ *   host -> all      evt.host.<hid>        HostEvent
+ *   node -> all      evt.node.<nid>        NodeEvent
+ */
+import * as t from 'io-ts';
+import { isErrorCode, type ErrorCode } from '../base/errors.js';
+import {
+  DeviceInfoCodec,
+  EngineInfoCodec,
+  LoadOptionsCodec,
+  MemoryPlanCodec,
+  PromptCodec,
+  SamplingCodec,
+} from './load.js';
+
+const ErrorCodeCodec = new t.Type<ErrorCode, string, unknown>(
+  'an error code',
+  isErrorCode,
+  (value, context) => (isErrorCode(value) ? t.success(value) : t.failure(value, context)),
+  (code) => code,
+);
+
+export const WireErrorCodec = t.intersection([
+  t.type({ code: ErrorCodeCodec, message: t.string, remedy: t.string }),
+  t.partial({ param: t.string, details: t.record(t.string, t.unknown) }),
+]);
+
+/** Every reply is one of these two. */
+export function replyOf<A, O>(body: t.Type<A, O>) {
+  return t.union([t.type({ ok: t.literal(true), body }), t.type({ ok: t.literal(false), error: WireErrorCodec })]);
+}
+/** Body of a reply that says nothing but yes. */
+export const AckCodec = t.partial({});
+
+export const UsageCodec = t.type({ promptTokens: t.number, cachedTokens: t.number, completionTokens: t.number });
+export type Usage = t.TypeOf<typeof UsageCodec>;
+export const SequenceTimingsCodec = t.type({ queueMs: t.number, prefillMs: t.number, decodeMs: t.number });
+export type SequenceTimings = t.TypeOf<typeof SequenceTimingsCodec>;
+
+/** Verb `gen`: one attempt of one run. `ttlMs` is the budget left at sending; the host adds its own monotonic clock. */
+export const GenCodec = t.intersection([
+  t.type({ rid: t.string, att: t.number, gid: t.string, ttlMs: t.number, creditFrames: t.number, prompt: PromptCodec }),
+  SamplingCodec,
+  t.partial({ maxTokens: t.number, stop: t.readonlyArray(t.string), ignoreEos: t.boolean }),
+]);
+export type Gen = t.TypeOf<typeof GenCodec>;
+/** Reply of `gen`: taken; `waiting` sequences are ahead inside the engine. */
+export const GenAckCodec = t.type({ waiting: t.number });
+
+/** Verb `tokenize`: counts a prompt. With `file` a host without a model answers from the vocabulary alone. */
+export const TokenizeCodec = t.intersection([
+  t.type({ prompt: PromptCodec }),
+  t.partial({ file: t.string, wantIds: t.boolean }),
+]);
+export type Tokenize = t.TypeOf<typeof TokenizeCodec>;
+export const TokenizedCodec = t.intersection([
+  t.type({ count: t.number }),
+  t.partial({ ids: t.readonlyArray(t.number) }),
+]);
+
+export const EmbedCodec = t.type({ inputs: t.readonlyArray(t.string) });
+export const EmbeddedCodec = t.type({ vectors: t.readonlyArray(t.readonlyArray(t.number)) });
+export const RerankCodec = t.type({ query: t.string, documents: t.readonlyArray(t.string) });
+export const RerankedCodec = t.type({ scores: t.readonlyArray(t.number) });
+
+/** Verb `plan`: bytes of a load before it happens; answered by a host without a model. */
+export const PlanCodec = t.type({ load: LoadOptionsCodec });
+
+/** Frames of one attempt: started, progress…, delta…, then exactly one of final, error, cancelled. `seq` counts from 0 without a gap. */
+const frameHead = { rid: t.string, att: t.number, seq: t.number };
+export const FrameCodec = t.union([
+  t.type({ ...frameHead, type: t.literal('started'), promptTokens: t.number, cachedTokens: t.number }),
+  t.type({ ...frameHead, type: t.literal('progress'), doneTokens: t.number, totalTokens: t.number }),
+  t.type({
+    ...frameHead,
+    type: t.literal('delta'),
+    firstIndex: t.number,
+    ids: t.readonlyArray(t.number),
+    text: t.string,
+  }),
+  t.type({
+    ...frameHead,
+    type: t.literal('final'),
+    reason: t.keyof({ stop: null, length: null }),
+    usage: UsageCodec,
+    timings: SequenceTimingsCodec,
+  }),
+  t.type({ ...frameHead, type: t.literal('error'), error: WireErrorCodec }),
+  t.type({ ...frameHead, type: t.literal('cancelled'), usage: UsageCodec, timings: SequenceTimingsCodec }),
+]);
+export type Frame = t.TypeOf<typeof FrameCodec>;
+/** A frame before the sender numbers it. */
+export type FrameBody = Frame extends infer F ? (F extends Frame ? Omit<F, 'rid' | 'att' | 'seq'> : never) : never;
+
+export const BundleCodec = t.type({ v: t.literal(1), hid: t.string, frames: t.readonlyArray(FrameCodec) });
+export type Bundle = t.TypeOf<typeof BundleCodec>;
+
+/**
+ * Control of one host. `cancel`, `credit` and `resend` name an attempt and are idempotent; `exit` drains nothing.
+ * `renew` extends the leases of all attempts a gateway runs there; what is not renewed for 15 s is cancelled.
+ */
+export const HostCommandCodec = t.union([
+  t.type({ op: t.literal('load'), load: LoadOptionsCodec }),
+  t.type({ op: t.literal('cancel'), rid: t.string, att: t.number }),
+  t.type({ op: t.literal('credit'), rid: t.string, att: t.number, frames: t.number }),
+  t.type({ op: t.literal('resend'), rid: t.string, att: t.number, fromSeq: t.number }),
+  t.type({
+    op: t.literal('renew'),
+    gid: t.string,
+    attempts: t.readonlyArray(t.type({ rid: t.string, att: t.number })),
+  }),
+  t.type({ op: t.literal('drain') }),
+  t.type({ op: t.literal('exit') }),
+]);
+export type HostCommand = t.TypeOf<typeof HostCommandCodec>;
+
+/** idle: no model yet. failed: the load ended in `error`; the process exits after saying so. */
+export const HostStateCodec = t.keyof({ idle: null, loading: null, ready: null, draining: null, failed: null });
+export type HostState = t.TypeOf<typeof HostStateCodec>;
+
+/** Published on each change of state, on load progress and once a second. `attempts` are the live ones. */
+export const HostEventCodec = t.intersection([
+  t.type({
+    v: t.literal(1),
+    hid: t.string,
+    nid: t.string,
+    state: HostStateCodec,
+    running: t.number,
+    waiting: t.number,
+    steps: t.number,
+    stalledMs: t.number,
+    attempts: t.readonlyArray(t.type({ rid: t.string, att: t.number })),
+  }),
+  t.partial({
+    loadFraction: t.number,
+    info: EngineInfoCodec,
+    planned: MemoryPlanCodec,
+    allocated: MemoryPlanCodec,
+    promptTokens: t.number,
+    generatedTokens: t.number,
+    residentBytes: t.number,
+    error: WireErrorCodec,
+  }),
+]);
+export type HostEvent = t.TypeOf<typeof HostEventCodec>;
+
+/** Commands to a node agent. `spawn` answers once the process exists; readiness comes as a HostEvent 'idle'. */
+export const NodeCommandCodec = t.union([
+  t.type({ op: t.literal('spawn'), hid: t.string, label: t.string }),
+  t.type({ op: t.literal('kill'), hid: t.string, graceMs: t.number }),
+  t.type({ op: t.literal('devices') }),
+  t.type({ op: t.literal('plan'), load: LoadOptionsCodec }),
+  t.type({ op: t.literal('count'), file: t.string, prompt: PromptCodec }),
+  t.type({ op: t.literal('hosts') }),
+]);
+export type NodeCommand = t.TypeOf<typeof NodeCommandCodec>;
+export const SpawnedCodec = t.type({ pid: t.number });
+export const DevicesCodec = t.type({ devices: t.readonlyArray(DeviceInfoCodec) });
+export const HostsCodec = t.type({ hosts: t.readonlyArray(t.type({ hid: t.string, pid: t.number, label: t.string })) });
+
+export const NodeEventCodec = t.union([
+  t.type({
+    v: t.literal(1),
+    nid: t.string,
+    type: t.literal('host-exited'),
+    hid: t.string,
+    exitCode: t.union([t.number, t.null]),
+    signal: t.union([t.string, t.null]),
+    /** The last lines the process wrote, at most 4 KiB. */
+    lastWords: t.string,
+  }),
+  t.type({ v: t.literal(1), nid: t.string, type: t.literal('alive') }),
+]);
+export type NodeEvent = t.TypeOf<typeof NodeEventCodec>;

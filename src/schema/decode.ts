@@ -1,0 +1,87 @@
+/**
+ * From unknown to typed, with the first wrong field named. io-ts is fenced to this room; everybody else gets types and
+ * `decode`. Unknown keys are not an error here: `unknownKeys` finds them for the doors that warn.
+ */
+import { isLeft } from 'fp-ts/lib/Either.js';
+import * as t from 'io-ts';
+import { LlamaestroError, type ErrorCode } from '../base/errors.js';
+
+/** A wrong field: `path` is dotted with indices in brackets, '' for the value itself. */
+export interface Fault {
+  readonly path: string;
+  readonly message: string;
+}
+
+function pathOf(context: t.Context): string {
+  let path = '';
+  for (const { key, type } of context.slice(1)) {
+    const parent = context[context.findIndex((entry) => entry.key === key && entry.type === type) - 1];
+    const insideCombinator = parent?.type instanceof t.IntersectionType || parent?.type instanceof t.UnionType;
+    if (key === '' || (insideCombinator && /^\d+$/.test(key))) continue;
+    path += /^\d+$/.test(key) ? `[${key}]` : path === '' ? key : `.${key}`;
+  }
+  return path;
+}
+
+function shown(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** Every fault of `value` under `codec`, deepest path first (the most precise statement), without repeats. */
+export function faultsOf(codec: t.Mixed, value: unknown): readonly Fault[] {
+  const result = codec.decode(value);
+  if (!isLeft(result)) return [];
+  const faults = new Map<string, Fault>();
+  for (const error of result.left) {
+    const path = pathOf(error.context);
+    const expected = error.context.at(-1)?.type.name ?? codec.name;
+    const message = error.message ?? `must be ${expected}, got ${shown(error.value)}`;
+    if (!faults.has(path)) faults.set(path, { path, message });
+  }
+  return [...faults.values()].sort((a, b) => b.path.split(/[.[]/).length - a.path.split(/[.[]/).length);
+}
+
+/** The typed value, or an error with `code` whose `param` is the first wrong field. */
+export function decode<A>(codec: t.Type<A, unknown>, value: unknown, code: ErrorCode = 'invalid_request'): A {
+  const result = codec.decode(value);
+  if (!isLeft(result)) return result.right;
+  const [fault] = faultsOf(codec, value);
+  const path = fault?.path ?? '';
+  const message = `${path === '' ? 'the value' : `'${path}'`} ${fault?.message ?? 'is not valid'}`;
+  throw new LlamaestroError(code, message, path === '' ? {} : { param: path });
+}
+
+/** Keys of a plain object that are not in `known`, in the order written. */
+export function unknownKeys(value: object, known: readonly string[]): string[] {
+  return Object.keys(value).filter((key) => !known.includes(key));
+}
+
+/** A number in [minimum, maximum], optionally whole; its name says so in messages. */
+export function numberIn(
+  minimum: number,
+  maximum: number,
+  kind: 'whole' | 'any' = 'any',
+): t.Type<number, number, unknown> {
+  const name = `a ${kind === 'whole' ? 'whole ' : ''}number from ${minimum} to ${maximum}`;
+  const accepts = (value: unknown): value is number =>
+    typeof value === 'number' && value >= minimum && value <= maximum && (kind === 'any' || Number.isInteger(value));
+  return new t.Type(
+    name,
+    accepts,
+    (value, context) => (accepts(value) ? t.success(value) : t.failure(value, context)),
+    (value) => value,
+  );
+}
+
+/** A string of `minimum` to `maximum` UTF-16 units. */
+export function textOf(minimum: number, maximum: number): t.Type<string, string, unknown> {
+  const accepts = (value: unknown): value is string =>
+    typeof value === 'string' && value.length >= minimum && value.length <= maximum;
+  return new t.Type(
+    `a string of ${minimum} to ${maximum} characters`,
+    accepts,
+    (value, context) => (accepts(value) ? t.success(value) : t.failure(value, context)),
+    (value) => value,
+  );
+}

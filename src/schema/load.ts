@@ -1,0 +1,97 @@
+/** How a model is loaded and what memory it takes, in the form that crosses the bus and the journal. Mirrors `engine/engine.ts`. */
+import * as t from 'io-ts';
+import { numberIn, textOf } from './decode.js';
+
+const KV_TYPES = { f32: null, f16: null, bf16: null, q8_0: null, q4_0: null, q4_1: null, q5_0: null, q5_1: null };
+export const KvTypeCodec = t.keyof(KV_TYPES);
+export const PurposeCodec = t.keyof({ generate: null, embed: null, rerank: null, vocab: null });
+
+export const LoadOptionsCodec = t.intersection([
+  t.type({ file: textOf(1, 4096), purpose: PurposeCodec }),
+  t.partial({
+    contextTokens: numberIn(1, 2 ** 24, 'whole'),
+    slots: numberIn(1, 256, 'whole'),
+    gpuLayers: t.union([numberIn(0, 1024, 'whole'), t.literal('auto')]),
+    kvTypeK: KvTypeCodec,
+    kvTypeV: KvTypeCodec,
+    flashAttention: t.keyof({ auto: null, on: null, off: null }),
+    kvLayout: t.keyof({ split: null, unified: null }),
+    threads: numberIn(1, 512, 'whole'),
+    chunkTokens: numberIn(16, 4096, 'whole'),
+    mmap: t.boolean,
+    stepLock: textOf(1, 4096),
+  }),
+]);
+/** What decides bytes and behaviour of a loaded model. */
+export type LoadOptions = t.TypeOf<typeof LoadOptionsCodec>;
+
+export const DeviceInfoCodec = t.type({
+  id: t.string,
+  kind: t.keyof({ cpu: null, cuda: null, metal: null, vulkan: null, other: null }),
+  description: t.string,
+  totalBytes: t.number,
+  freeBytes: t.number,
+});
+/** One memory device of a machine. */
+export type DeviceInfo = t.TypeOf<typeof DeviceInfoCodec>;
+
+export const MemoryPlanCodec = t.type({
+  devices: t.readonlyArray(
+    t.type({ device: t.string, weightsBytes: t.number, kvBytes: t.number, computeBytes: t.number }),
+  ),
+  outputBytes: t.number,
+  estimatedExtraBytes: t.number,
+  totalBytes: t.number,
+  contextTokens: t.number,
+  contextTokensPerSlot: t.number,
+  slots: t.number,
+  gpuLayers: t.number,
+  simulatedMs: t.number,
+});
+/** Bytes per device: predicted, or read back after a load. */
+export type MemoryPlan = t.TypeOf<typeof MemoryPlanCodec>;
+
+export const EngineInfoCodec = t.type({
+  name: t.string,
+  architecture: t.string,
+  file: t.string,
+  fileBytes: t.number,
+  parameterCount: t.number,
+  vocabSize: t.number,
+  trainedContextTokens: t.number,
+  embeddingLength: t.number,
+  layers: t.number,
+  hasChatTemplate: t.boolean,
+  quantisation: t.string,
+  purpose: PurposeCodec,
+  contextTokens: t.number,
+  contextTokensPerSlot: t.number,
+  slots: t.number,
+  threads: t.number,
+  chunkTokens: t.number,
+  loadMs: t.number,
+});
+/** What a loaded model is. */
+export type EngineInfo = t.TypeOf<typeof EngineInfoCodec>;
+
+export const ChatMessageCodec = t.type({ role: textOf(1, 64), content: t.string });
+/** One turn of a conversation; text only in this version. */
+export type ChatMessage = t.TypeOf<typeof ChatMessageCodec>;
+
+export const PromptCodec = t.union([
+  t.type({ kind: t.literal('text'), text: t.string }),
+  t.type({ kind: t.literal('messages'), messages: t.readonlyArray(ChatMessageCodec) }),
+  t.type({ kind: t.literal('tokens'), tokens: t.readonlyArray(numberIn(0, 2 ** 31 - 1, 'whole')) }),
+]);
+/** What a sequence starts from. */
+export type Prompt = t.TypeOf<typeof PromptCodec>;
+
+export const SamplingCodec = t.partial({
+  temperature: numberIn(0, 100),
+  topK: numberIn(0, 2 ** 31 - 1, 'whole'),
+  topP: numberIn(Number.MIN_VALUE, 1),
+  minP: numberIn(0, 1),
+  seed: numberIn(0, 2 ** 32 - 1, 'whole'),
+});
+/** Sampling parameters; absent ones take the engine's defaults. */
+export type Sampling = t.TypeOf<typeof SamplingCodec>;
