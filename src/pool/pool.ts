@@ -26,6 +26,8 @@ export interface Lease {
   /** Milliseconds this request waited in the queue, and for a load. */
   readonly queueMs: number;
   readonly loadMs: number;
+  /** Names the attempt that runs under this lease, so that it is renewed at the host; called once, before `gen` is sent. */
+  begin(attempt: number): void;
   /** Called when the host said the attempt is finished. Idempotent. */
   release(): void;
 }

@@ -1,0 +1,277 @@
+/**
+ * The life of one accepted run: attempts until one ends it, then exactly one terminal record in the journal and exactly
+ * one terminal event, in that order. Owns the run's deadline, its cancel signal and its counts; decides nothing that
+ * `retry-policy` decides.
+ */
+import { createHash } from 'node:crypto';
+import { LlamaestroError, toLlamaestroError, type WireError } from '../base/errors.js';
+import { sleep, type Timer } from '../base/ports.js';
+import type { Lease } from '../pool/pool.js';
+import type { Prompt } from '../schema/load.js';
+import type { ModelSpec, Profile } from '../schema/profile.js';
+import type { Attempt, FinishReason, RouteDecision, RunEvent, RunRequest, RunResult } from '../schema/run.js';
+import { runAttempt, type Outcome, type ProgressFrame } from './attempt.js';
+import type { OrchestraParts } from './local-orchestra.js';
+import type { Run } from './orchestra.js';
+import { afterFailure } from './retry-policy.js';
+import { RunLog } from './run-log.js';
+
+/** Frames a host may send ahead of our consumption, per attempt. */
+const CREDIT_FRAMES = 256;
+
+/** Everything admission found out about a run. */
+export interface Admitted {
+  readonly id: string;
+  readonly request: RunRequest;
+  readonly profile: Profile;
+  readonly spec: ModelSpec;
+  readonly route: RouteDecision;
+  readonly warnings: readonly string[];
+}
+
+/** Hex SHA-256 of a prompt: what the journal keeps of it. */
+export function promptHash(prompt: Prompt): string {
+  return createHash('sha256').update(JSON.stringify(prompt)).digest('hex');
+}
+
+/** Runs an admitted request to its end. Construct after the journal said it is accepted; `start` once. */
+export class RunDriver implements Run {
+  readonly id: string;
+  readonly result: Promise<RunResult>;
+  private readonly log = new RunLog();
+  private readonly stop = new AbortController();
+  private readonly startedMs: number;
+  private readonly deadline: Timer;
+  private readonly deadlineMs: number;
+  private readonly attempts: Attempt[] = [];
+  private finish!: (result: RunResult) => void;
+  private readonly pieces: string[] = [];
+  private usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+  private times = { queueMs: 0, loadMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: 0 };
+  private crashes = 0;
+
+  constructor(
+    private readonly parts: OrchestraParts,
+    private readonly admitted: Admitted,
+  ) {
+    const { clock } = parts;
+    this.id = admitted.id;
+    this.startedMs = clock.nowMs();
+    this.deadlineMs = admitted.request.timeoutMs ?? admitted.profile.timeouts.requestMs;
+    this.result = new Promise((resolve) => (this.finish = resolve));
+    this.deadline = clock.setTimer(this.deadlineMs, () =>
+      this.stop.abort(new LlamaestroError('deadline', `the run took longer than ${String(this.deadlineMs)} ms`)),
+    );
+    const { id, request, profile, warnings, route } = admitted;
+    this.log.append({ type: 'accepted', id, profile: profile.name, model: request.model, warnings });
+    this.log.append({ type: 'routed', route });
+  }
+
+  events(afterSeq = 0, signal?: AbortSignal): AsyncIterable<RunEvent> {
+    return this.log.read(afterSeq, signal);
+  }
+
+  cancel(reason: string): void {
+    this.stop.abort(new LlamaestroError('cancelled', reason));
+  }
+
+  /** Ends the run as `interrupted`: the server stops and cannot wait. */
+  interrupt(): void {
+    this.stop.abort(new LlamaestroError('interrupted', 'the server is stopping'));
+  }
+
+  /** Milliseconds since acceptance. */
+  private elapsedMs(): number {
+    return this.parts.clock.nowMs() - this.startedMs;
+  }
+
+  /** Never rejects. */
+  async start(): Promise<void> {
+    let pauseMs = 0;
+    for (;;) {
+      const outcome = await this.attempt();
+      if (outcome.ok) return this.end('completed', outcome.reason);
+      const verdict = afterFailure(
+        {
+          code: outcome.error.code,
+          deliveredTokens: this.usage.completionTokens,
+          attempts: this.attempts.length,
+          crashes: this.crashes,
+          retries: this.admitted.profile.retries,
+          remainingMs: this.deadlineMs - this.elapsedMs(),
+          lastPauseMs: pauseMs,
+        },
+        this.parts.random.next(),
+      );
+      if (verdict.action !== 'retry' || this.stop.signal.aborted) return this.fail(outcome.error, verdict.action);
+      pauseMs = verdict.pauseMs;
+      await sleep(this.parts.clock, pauseMs, this.stop.signal).catch(() => undefined);
+      if (this.stop.signal.aborted) return this.fail(toLlamaestroError(this.stop.signal.reason), 'fail');
+    }
+  }
+
+  private fail(error: LlamaestroError, action: 'fail' | 'quarantine' | 'retry'): Promise<void> {
+    if (action === 'quarantine') {
+      const times = `${String(this.crashes)} hosts died while working on this request`;
+      return this.end('failed', 'error', new LlamaestroError('poison', times, { cause: error }));
+    }
+    if (error.code === 'cancelled') return this.end('cancelled', 'cancelled', error);
+    return this.end('failed', 'error', error);
+  }
+
+  private async attempt(): Promise<Outcome> {
+    const number = this.attempts.length + 1;
+    const beganMs = this.parts.clock.nowMs();
+    let stage: Attempt['stage'] = 'queue';
+    let hid = '';
+    const record = (outcome: Outcome): Outcome => {
+      const ms = this.parts.clock.nowMs() - beganMs;
+      const head = { attempt: number, model: this.admitted.spec.name, hid, ms };
+      this.attempts.push(outcome.ok ? { ...head, stage: 'done' } : { ...head, stage, code: outcome.error.code });
+      return outcome;
+    };
+    let lease: Lease;
+    try {
+      lease = await this.lease((next) => (stage = next));
+      hid = lease.hid;
+    } catch (thrown) {
+      return record({ ok: false, error: toLlamaestroError(thrown) });
+    }
+    stage = 'ack';
+    try {
+      const won = await this.parts.journal.dispatch(this.id, number, hid);
+      if (!won) throw new LlamaestroError('internal', `attempt ${String(number)} is fenced off`);
+    } catch (thrown) {
+      lease.release();
+      return record({ ok: false, error: toLlamaestroError(thrown) });
+    }
+    const outcome = await this.run(lease, number, (frame) => {
+      stage = frame.type === 'delta' ? 'decode' : 'prefill';
+    });
+    if (!outcome.ok && outcome.error.code === 'host_lost') this.crashes++;
+    this.takeCounts(outcome);
+    return record(outcome);
+  }
+
+  private async lease(onStage: (stage: 'queue' | 'load') => void): Promise<Lease> {
+    const model = this.admitted.spec.name;
+    const lease = await this.parts.pool.lease(
+      {
+        model,
+        rid: this.id,
+        onProgress: (progress) => {
+          if (this.log.isEnded) return;
+          onStage(progress.state === 'loading' ? 'load' : 'queue');
+          if (progress.state === 'loading') this.log.append({ type: 'loading', model, fraction: progress.fraction });
+          else this.log.append({ type: 'queued', model, position: progress.position });
+        },
+      },
+      this.stop.signal,
+    );
+    this.times.queueMs += lease.queueMs;
+    this.times.loadMs += lease.loadMs;
+    return lease;
+  }
+
+  private run(lease: Lease, number: number, onStage: (frame: ProgressFrame) => void): Promise<Outcome> {
+    const { bus, receiver, clock, gid } = this.parts;
+    const { request, profile, spec } = this.admitted;
+    lease.begin(number);
+    const gen = {
+      rid: this.id,
+      att: number,
+      gid,
+      ttlMs: Math.max(1, this.deadlineMs - this.elapsedMs()),
+      creditFrames: CREDIT_FRAMES,
+      prompt: request.prompt,
+      ...spec.sampling,
+      ...request.sampling,
+      ...(request.maxTokens === undefined ? {} : { maxTokens: request.maxTokens }),
+      stop: request.stop,
+      ignoreEos: request.ignoreEos,
+    };
+    const { ackMs, tokenMs } = profile.timeouts;
+    const onFrame = (frame: ProgressFrame): void => {
+      onStage(frame);
+      this.take(frame);
+    };
+    return runAttempt({ bus, receiver, clock, lease, gen, ackMs, silenceMs: tokenMs, onFrame }, this.stop.signal);
+  }
+
+  private take(frame: ProgressFrame): void {
+    if (this.log.isEnded) return;
+    if (frame.type === 'started') {
+      this.usage = { ...this.usage, promptTokens: frame.promptTokens, cachedTokens: frame.cachedTokens };
+      const { promptTokens: totalTokens, cachedTokens } = frame;
+      this.log.append({ type: 'prefill', doneTokens: cachedTokens, totalTokens, cachedTokens });
+    } else if (frame.type === 'progress') {
+      const { doneTokens, totalTokens } = frame;
+      this.log.append({ type: 'prefill', doneTokens, totalTokens, cachedTokens: this.usage.cachedTokens });
+    } else {
+      if (this.usage.completionTokens === 0) this.firstTokens();
+      this.usage = { ...this.usage, completionTokens: frame.firstIndex + frame.ids.length };
+      this.pieces.push(frame.text);
+      const { firstIndex, ids, text } = frame;
+      this.log.append({ type: 'delta', choice: 0, firstIndex, ids, text });
+    }
+  }
+
+  private firstTokens(): void {
+    this.times.ttftMs = this.elapsedMs();
+    // Not awaited: an interactive run is never executed again after a restart, so the mark only informs.
+    this.parts.journal.delivered(this.id).catch((thrown: unknown) => {
+      this.parts.log.warn('the journal did not take a delivery mark', { rid: this.id, error: String(thrown) });
+    });
+  }
+
+  private takeCounts(outcome: Outcome): void {
+    if (outcome.usage !== undefined) this.usage = outcome.usage;
+    if (outcome.timings === undefined) return;
+    this.times.queueMs += outcome.timings.queueMs;
+    this.times.prefillMs += outcome.timings.prefillMs;
+    this.times.decodeMs += outcome.timings.decodeMs;
+  }
+
+  private async end(status: RunResult['status'], finishReason: FinishReason, error?: LlamaestroError): Promise<void> {
+    this.deadline.cancel();
+    const wire = error?.toWire();
+    const recorded = await this.record(status, wire);
+    const failed = recorded ?? wire;
+    const finalStatus = recorded === undefined ? status : 'failed';
+    const result: RunResult = {
+      id: this.id,
+      status: finalStatus,
+      profile: this.admitted.profile.name,
+      route: this.admitted.route,
+      text: this.pieces.join(''),
+      finishReason: recorded === undefined ? finishReason : 'error',
+      usage: this.usage,
+      timings: { ...this.times, routeMs: this.admitted.route.ms, totalMs: this.elapsedMs() },
+      attempts: this.attempts,
+      warnings: this.admitted.warnings,
+      ...(failed === undefined ? {} : { error: failed }),
+    };
+    if (failed === undefined) this.log.append({ type: 'completed', result });
+    else this.log.append({ type: finalStatus === 'cancelled' ? 'cancelled' : 'failed', result, error: failed });
+    this.finish(result);
+  }
+
+  /** The terminal record, before anything is visible. Returns the error that replaces the outcome when it cannot be kept. */
+  private async record(status: RunResult['status'], error?: WireError): Promise<WireError | undefined> {
+    const { journal, clock, log } = this.parts;
+    const kept = error?.code === 'interrupted' ? 'interrupted' : status;
+    try {
+      const won = await journal.finish(this.id, {
+        status: kept,
+        atMs: clock.wallMs(),
+        usage: this.usage,
+        ...(error === undefined ? {} : { error }),
+      });
+      if (!won) log.error('a run ended twice; the first end stands', { rid: this.id });
+      return undefined;
+    } catch (thrown) {
+      log.error('the end of a run could not be journalled', { rid: this.id, error: String(thrown) });
+      return toLlamaestroError(thrown).toWire();
+    }
+  }
+}
