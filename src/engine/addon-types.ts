@@ -1,0 +1,155 @@
+/**
+ * The typed mirror of what the native addon exports, and the check that a loaded file really is that addon. Knows the
+ * shapes that cross the border and nothing of what is done with them.
+ */
+import type { DeviceInfo, EngineInfo, EngineStats, LoadOptions, MemoryPlan, SamplingOptions } from './engine.js';
+
+/** How the addon throws and rejects: an Error with a code of `base/errors`. */
+export interface NativeError extends Error {
+  readonly code: string;
+  readonly param?: string;
+  readonly details?: Readonly<Record<string, number | string>>;
+}
+
+/** `kind` says which of the other fields counts; token ids travel as doubles, as JavaScript has them. */
+export interface NativePrompt {
+  readonly kind: 'text' | 'messages' | 'tokens';
+  readonly text?: string;
+  readonly messages?: readonly { readonly role: string; readonly content: string }[];
+  readonly tokens?: Float64Array;
+}
+
+export interface NativeRequest extends SamplingOptions {
+  readonly prompt: NativePrompt;
+  readonly maxTokens?: number;
+  readonly stop?: readonly string[];
+  readonly ignoreEos?: boolean;
+}
+
+/** Why a sequence ended; `reason` indexes stop, length, cancelled, error. */
+export interface NativeFinished {
+  readonly reason: number;
+  readonly stopString?: string;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly queueMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly error?: NativeError;
+}
+
+/** Outcome of an embed or rerank job: rows of `width` floats, or an error. */
+export interface NativeJobRow {
+  readonly job: number;
+  readonly width: number;
+  readonly values: Float32Array;
+  readonly error?: NativeError;
+}
+
+/** Numbers per row of `NativeBatch.words`. */
+export const ROW_WORDS = 5;
+
+/** The kinds of a row, by number. */
+export const ROW_KINDS = { started: 0, prefill: 1, tokens: 2, finished: 3 } as const;
+
+/**
+ * All events of one engine since the last delivery. `words` holds `rows` rows of (sequence, kind, a, b, ids), then all
+ * token ids of all rows in order; `texts` has one entry per row of kind `tokens`, in order.
+ */
+export interface NativeBatch {
+  readonly engine: number;
+  readonly rows: number;
+  readonly words: Uint32Array;
+  readonly texts: readonly string[];
+  readonly finished: readonly NativeFinished[];
+  readonly jobs: readonly NativeJobRow[];
+}
+
+/** Progress of the load with that ticket, 0 … 1. */
+export interface NativeProgress {
+  readonly ticket: number;
+  readonly fraction: number;
+}
+
+/** One loaded engine. `id` is unique in the process. Every method throws a `NativeError` or rejects with one. */
+export interface NativeHandle {
+  readonly id: number;
+  readonly info: EngineInfo;
+  readonly planned: MemoryPlan;
+  memory(): MemoryPlan;
+  stats(): EngineStats;
+  /** Sequence id. Tokenises on the calling thread. */
+  submit(request: NativeRequest): number;
+  /** Sequences and jobs; unknown ids are ignored. */
+  cancel(id: number): void;
+  tokenize(prompt: NativePrompt): Promise<Uint32Array>;
+  detokenize(tokens: Float64Array): Promise<string>;
+  /** Job id; the outcome is a `NativeJobRow`, which may come before the promise settles. */
+  embed(inputs: readonly string[]): Promise<number>;
+  rerank(query: string, documents: readonly string[]): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** One line of llama.cpp's log. */
+export interface LogLine {
+  /** Counts the lines of the process, from 1. */
+  readonly number: number;
+  /** 1 debug, 2 info, 3 warning, 4 error. */
+  readonly level: number;
+  readonly text: string;
+}
+
+export interface LifelineOptions {
+  /** Inherited pipe or socket, 0 … 65535. */
+  readonly fd: number;
+  /** Beat of the heartbeat record, 20 … 60000. */
+  readonly intervalMs: number;
+  /** Status of the process when the other side is gone, 0 … 255. */
+  readonly exitCode: number;
+}
+
+export interface Addon {
+  /** Version of the package it was built from. */
+  readonly version: string;
+  readonly build: string;
+  /** Called once per environment, before anything else: takes every delivery of this environment. */
+  listen(listener: (batches: readonly NativeBatch[], progress: readonly NativeProgress[]) => void): void;
+  devices(): DeviceInfo[];
+  /** `ticket` names the job for `cancel`; chosen by the caller, unique in the environment. */
+  plan(options: LoadOptions, ticket: number): Promise<MemoryPlan>;
+  load(options: LoadOptions, ticket: number): Promise<NativeHandle>;
+  /** Stops the plan or load with that ticket; unknown tickets are ignored. */
+  cancel(ticket: number): void;
+  startLifeline(options: LifelineOptions): void;
+  stopLifeline(): void;
+  /** Lines with a number above `after`, at most 256. */
+  recentLogLines(after: number): LogLine[];
+  /** Lines of at least this level also go to stderr; 0 sends none. */
+  logToStderr(level: number): void;
+}
+
+const EXPORTED_FUNCTIONS = [
+  'listen',
+  'devices',
+  'plan',
+  'load',
+  'cancel',
+  'startLifeline',
+  'stopLifeline',
+  'recentLogLines',
+  'logToStderr',
+] as const satisfies readonly (keyof Addon)[];
+
+/** What is wrong with a loaded module, as a sentence; undefined when it is the addon of this `version`. */
+export function addonFault(module: unknown, version: string): string | undefined {
+  if (typeof module !== 'object' || module === null) return 'it exports no object';
+  const exported = module as Readonly<Record<string, unknown>>;
+  const missing = EXPORTED_FUNCTIONS.find((name) => typeof exported[name] !== 'function');
+  if (missing !== undefined) return `it does not export ${missing}()`;
+  if (exported['version'] !== version) {
+    return `it was built for version ${String(exported['version'])}, this is ${version}`;
+  }
+  if (typeof exported['build'] !== 'string') return 'it does not say what it was built from';
+  return undefined;
+}

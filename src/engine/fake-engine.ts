@@ -1,0 +1,341 @@
+/**
+ * The fake implementation of `Engine`: slots, a bounded waiting queue, chunked prefill, one token per sequence and
+ * step, cancel, and scripted faults, all on an injected clock. It passes the same contract suite as the native engine.
+ * Deliberately knows no memory, no threads and no real time; its language is in `fake-text.ts`.
+ */
+import { LlamaestroError } from '../base/errors.js';
+import type { Clock, Random, Timer } from '../base/ports.js';
+import { sleep } from '../base/ports.js';
+import type {
+  Engine,
+  EngineInfo,
+  EngineStats,
+  FinishReason,
+  MemoryPlan,
+  Prompt,
+  Sequence,
+  SequenceEvent,
+  SequenceRequest,
+} from './engine.js';
+import { MAX_WAITING_SEQUENCES } from './engine.js';
+import type { FakeFault, FakeModel } from './fake-script.js';
+import {
+  FAKE_END_TOKEN,
+  FAKE_VOCAB_SIZE,
+  HeldText,
+  fakeAnswer,
+  fakeScore,
+  fakeText,
+  fakeTokens,
+  fakeVector,
+  mix,
+} from './fake-text.js';
+import { StepListeners, callListener } from './fan-out.js';
+import {
+  checkInputs,
+  checkPrompt,
+  checkPurpose,
+  checkSequenceRequest,
+  checkText,
+  checkTokens,
+  refuse,
+} from './validate.js';
+
+export interface FakeEngineParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly seed: number;
+  readonly model: FakeModel;
+  readonly faults: readonly FakeFault[];
+  readonly info: EngineInfo;
+  readonly planned: MemoryPlan;
+  readonly onCrash: () => void;
+}
+
+interface FakeSequence extends Sequence {
+  readonly listener: (event: SequenceEvent) => void;
+  readonly promptTokens: number;
+  readonly maxTokens: number;
+  readonly ignoreEos: boolean;
+  readonly source: Generator<number, never>;
+  readonly held: HeldText;
+  readonly submittedMs: number;
+  cancelled: boolean;
+  prefilled: number;
+  generated: number;
+  startedMs: number | undefined;
+  firstTokenMs: number | undefined;
+}
+
+type TokenFault = Extract<FakeFault, { atToken: number }>;
+
+export class FakeEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly planned: MemoryPlan;
+  private readonly stepListeners = new StepListeners();
+  private waiting: FakeSequence[] = [];
+  private running: FakeSequence[] = [];
+  private nextId = 1;
+  private steps = 0;
+  private promptTokens = 0;
+  private generatedTokens = 0;
+  private lastStepMs = 0;
+  private timer: Timer | undefined;
+  private faults: TokenFault[];
+  private mode: 'running' | 'stalled' | 'closing' | 'closed' | 'crashed' = 'running';
+  private closed: Promise<void> | undefined;
+  private finishClose: () => void = () => undefined;
+
+  constructor(private readonly parts: FakeEngineParts) {
+    this.info = parts.info;
+    this.planned = parts.planned;
+    this.faults = parts.faults.filter((fault): fault is FakeFault & TokenFault => 'atToken' in fault);
+  }
+
+  memory(): MemoryPlan {
+    return this.planned;
+  }
+
+  stats(): EngineStats {
+    const busy = this.waiting.length + this.running.length > 0;
+    return {
+      steps: this.steps,
+      running: this.running.length,
+      waiting: this.waiting.length,
+      promptTokens: this.promptTokens,
+      generatedTokens: this.generatedTokens,
+      stalledMs: busy ? this.parts.clock.nowMs() - this.lastStepMs : 0,
+    };
+  }
+
+  submit(request: SequenceRequest, listener: (event: SequenceEvent) => void): Sequence {
+    checkSequenceRequest(request, this.info);
+    this.refuseClosed();
+    const tokens = this.promptOf(request.prompt);
+    const limit = this.info.contextTokensPerSlot;
+    if (tokens.length >= limit) {
+      throw new LlamaestroError(
+        'context_length_exceeded',
+        `the prompt has ${tokens.length} tokens; a slot holds ${limit}, the answer included`,
+        { param: 'prompt', details: { promptTokens: tokens.length, contextTokensPerSlot: limit } },
+      );
+    }
+    if (this.waiting.length >= MAX_WAITING_SEQUENCES) {
+      throw new LlamaestroError('queue_full', `${MAX_WAITING_SEQUENCES} sequences wait already`);
+    }
+    const sequence = this.makeSequence(request, tokens, listener);
+    if (this.waiting.length + this.running.length === 0) this.lastStepMs = this.parts.clock.nowMs();
+    this.waiting.push(sequence);
+    this.schedule();
+    return sequence;
+  }
+
+  onStep(listener: () => void): () => void {
+    return this.stepListeners.add(listener);
+  }
+
+  async tokenize(prompt: Prompt): Promise<Uint32Array> {
+    checkPrompt(prompt, FAKE_VOCAB_SIZE);
+    this.refuseClosed();
+    return Uint32Array.from(this.promptOf(prompt));
+  }
+
+  async detokenize(tokens: readonly number[]): Promise<string> {
+    checkTokens('tokens', tokens, FAKE_VOCAB_SIZE);
+    this.refuseClosed();
+    return fakeText(tokens);
+  }
+
+  async embed(inputs: readonly string[], signal?: AbortSignal): Promise<Float32Array[]> {
+    checkPurpose(this.info, 'embed');
+    checkInputs('inputs', inputs);
+    await this.pretendToCompute(inputs.length, signal);
+    return inputs.map((input) => fakeVector(input, this.info.embeddingLength));
+  }
+
+  async rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]> {
+    checkPurpose(this.info, 'rerank');
+    checkText('query', query);
+    checkInputs('documents', documents);
+    await this.pretendToCompute(documents.length, signal);
+    return documents.map((document) => fakeScore(query, document));
+  }
+
+  close(): Promise<void> {
+    this.closed ??= new Promise((resolve) => {
+      this.finishClose = resolve;
+      if (this.mode === 'stalled' || this.mode === 'crashed') return;
+      this.mode = 'closing';
+      this.timer?.cancel();
+      this.timer = this.parts.clock.setTimer(0, () => this.endAll());
+    });
+    return this.closed;
+  }
+
+  private makeSequence(
+    request: SequenceRequest,
+    tokens: readonly number[],
+    listener: (event: SequenceEvent) => void,
+  ): FakeSequence {
+    const seed = request.temperature === 0 ? 0 : (request.seed ?? Math.floor(this.parts.random.next() * 2 ** 32));
+    const sequence: FakeSequence = {
+      id: this.nextId++,
+      listener,
+      promptTokens: tokens.length,
+      maxTokens: Math.min(request.maxTokens ?? Infinity, this.info.contextTokensPerSlot - tokens.length),
+      ignoreEos: request.ignoreEos ?? false,
+      source: fakeAnswer(mix(this.parts.seed, seed, ...tokens), this.parts.model.answer),
+      held: new HeldText(request.stop ?? []),
+      submittedMs: this.parts.clock.nowMs(),
+      cancelled: false,
+      prefilled: 0,
+      generated: 0,
+      startedMs: undefined,
+      firstTokenMs: undefined,
+      cancel: () => {
+        sequence.cancelled = true;
+      },
+    };
+    return sequence;
+  }
+
+  private promptOf(prompt: Prompt): readonly number[] {
+    const tokens = fakeTokens(prompt);
+    if (tokens.length === 0) refuse('prompt', 'the prompt has no tokens');
+    return tokens;
+  }
+
+  private schedule(): void {
+    if (this.timer !== undefined || this.mode !== 'running') return;
+    this.timer = this.parts.clock.setTimer(this.parts.model.stepMs, () => {
+      this.timer = undefined;
+      this.step();
+      if (this.waiting.length + this.running.length > 0) this.schedule();
+    });
+  }
+
+  /** One decode step: drop the cancelled, fill free slots, share the chunk among prompts, one token for everyone else. */
+  private step(): void {
+    for (const sequence of [...this.waiting, ...this.running]) {
+      if (sequence.cancelled) this.finish(sequence, 'cancelled');
+    }
+    while (this.running.length < this.info.slots) {
+      const next = this.waiting.shift();
+      if (next === undefined) break;
+      this.running.push(next);
+      next.startedMs = this.parts.clock.nowMs();
+      this.emit(next, { type: 'started', promptTokens: next.promptTokens, cachedTokens: 0 });
+    }
+    let budget = this.info.chunkTokens;
+    for (const sequence of [...this.running]) {
+      if (sequence.prefilled < sequence.promptTokens) budget -= this.prefill(sequence, budget);
+      if (sequence.prefilled === sequence.promptTokens) this.decode(sequence);
+      if (this.mode !== 'running') return;
+    }
+    this.steps += 1;
+    this.lastStepMs = this.parts.clock.nowMs();
+    this.stepListeners.call();
+  }
+
+  private prefill(sequence: FakeSequence, budget: number): number {
+    const count = Math.min(budget, sequence.promptTokens - sequence.prefilled);
+    if (count === 0) return 0;
+    sequence.prefilled += count;
+    this.promptTokens += count;
+    this.emit(sequence, { type: 'prefill', doneTokens: sequence.prefilled, totalTokens: sequence.promptTokens });
+    return count;
+  }
+
+  private decode(sequence: FakeSequence): void {
+    if (this.strike(sequence)) return;
+    this.generatedTokens += 1;
+    sequence.firstTokenMs ??= this.parts.clock.nowMs();
+    const id = sequence.source.next().value;
+    if (id === FAKE_END_TOKEN && !sequence.ignoreEos) return this.finish(sequence, 'stop');
+    const firstIndex = sequence.generated++;
+    let text = id === FAKE_END_TOKEN ? '' : sequence.held.push(id);
+    const full = sequence.generated >= sequence.maxTokens && sequence.held.matched === undefined;
+    if (full) text += sequence.held.flush();
+    this.emit(sequence, { type: 'tokens', firstIndex, ids: [id], text });
+    if (sequence.held.matched !== undefined) return this.finish(sequence, 'stop');
+    if (full) this.finish(sequence, 'length');
+  }
+
+  /** Carries out the fault of the token about to be made; true when that token does not come. */
+  private strike(sequence: FakeSequence): boolean {
+    const fault = this.faults.find((candidate) => candidate.atToken === this.generatedTokens + 1);
+    if (fault === undefined) return false;
+    this.faults = this.faults.filter((candidate) => candidate !== fault);
+    switch (fault.kind) {
+      case 'crash':
+        this.mode = 'crashed';
+        this.parts.onCrash();
+        return true;
+      case 'stall':
+        this.stall(fault.forMs);
+        return true;
+      case 'sequence_error':
+        this.finish(sequence, 'error', new LlamaestroError(fault.code, 'scripted fault of the fake engine'));
+        return true;
+    }
+  }
+
+  private stall(forMs: number | undefined): void {
+    this.mode = 'stalled';
+    if (forMs === undefined) return;
+    this.timer = this.parts.clock.setTimer(forMs, () => {
+      this.timer = undefined;
+      if (this.closed !== undefined) return this.endAll();
+      this.mode = 'running';
+      this.schedule();
+    });
+  }
+
+  private endAll(): void {
+    for (const sequence of [...this.waiting, ...this.running]) this.finish(sequence, 'cancelled');
+    this.stepListeners.call();
+    this.mode = 'closed';
+    this.finishClose();
+  }
+
+  private finish(sequence: FakeSequence, reason: FinishReason, error?: Error): void {
+    this.waiting = this.waiting.filter((other) => other !== sequence);
+    this.running = this.running.filter((other) => other !== sequence);
+    const rest = sequence.held.flush();
+    if (rest !== '') this.emit(sequence, { type: 'tokens', firstIndex: sequence.generated, ids: [], text: rest });
+    const nowMs = this.parts.clock.nowMs();
+    const startedMs = sequence.startedMs ?? nowMs;
+    const firstTokenMs = sequence.firstTokenMs ?? nowMs;
+    this.emit(sequence, {
+      type: 'finished',
+      reason,
+      ...(sequence.held.matched === undefined ? {} : { stopString: sequence.held.matched }),
+      usage: { promptTokens: sequence.promptTokens, cachedTokens: 0, completionTokens: sequence.generated },
+      timings: {
+        queueMs: startedMs - sequence.submittedMs,
+        prefillMs: firstTokenMs - startedMs,
+        decodeMs: nowMs - firstTokenMs,
+      },
+      ...(error === undefined ? {} : { error }),
+    });
+  }
+
+  private emit(sequence: FakeSequence, event: SequenceEvent): void {
+    callListener(sequence.listener, event);
+  }
+
+  private async pretendToCompute(inputs: number, signal: AbortSignal | undefined): Promise<void> {
+    this.refuseClosed();
+    const cancelled = (): never => {
+      throw new LlamaestroError('cancelled', 'the job was cancelled');
+    };
+    if (signal?.aborted === true) cancelled();
+    await sleep(this.parts.clock, this.parts.model.stepMs * inputs, signal).catch(cancelled);
+    if (this.closed !== undefined) cancelled();
+    this.steps += 1;
+  }
+
+  private refuseClosed(): void {
+    if (this.closed !== undefined) throw new LlamaestroError('cancelled', 'the engine is closed');
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * The public face of `llamaestro/native`: what another Node application imports to run a model in its own process. The
+ * addon is loaded by the first call that needs it, so importing this never fails. Knows nothing of the server.
+ */
+import type { DeviceInfo, Engine, LoadOptions, MemoryPlan } from './engine.js';
+import { createNativeDriver } from './native-engine.js';
+import { refuseUnknownLoadFields } from './validate.js';
+
+export { LlamaestroError } from '../base/errors.js';
+export type { ErrorCode } from '../base/errors.js';
+export type * from './engine.js';
+export { MAX_WAITING_SEQUENCES } from './engine.js';
+export type { LifelineOptions, LogLine } from './addon-types.js';
+export { createNativeDriver } from './native-engine.js';
+export type { NativeDriver } from './native-engine.js';
+export { MAX_UNREAD_UNITS, generate } from './token-stream.js';
+export type { GenerateResult, TokenStream } from './token-stream.js';
+
+export interface LoadHooks {
+  /** Gets 0 … 1, rising. */
+  readonly onProgress?: (fraction: number) => void;
+  /** Aborting frees everything and rejects with `cancelled`. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Loads a GGUF file. `close()` the engine when done; a collected or exiting one is closed for you, at a time you do not
+ * choose. Errors: as `EngineDriver.load`, and `addon_missing`.
+ */
+export async function loadModel(options: LoadOptions, hooks: LoadHooks = {}): Promise<Engine> {
+  const driver = createNativeDriver();
+  refuseUnknownLoadFields(options);
+  return driver.load(options, hooks.onProgress, hooks.signal);
+}
+
+/** Bytes per device that loading these options would take, before any is allocated. Errors: as `EngineDriver.planMemory`. */
+export async function planMemory(options: LoadOptions): Promise<MemoryPlan> {
+  const driver = createNativeDriver();
+  refuseUnknownLoadFields(options);
+  return driver.planMemory(options);
+}
+
+/** The memory devices of this machine: GPUs first, the CPU last. */
+export function devices(): readonly DeviceInfo[] {
+  return createNativeDriver().devices();
+}
+
+/** llama.cpp tag, own version and backends of the addon. */
+export function buildDescription(): string {
+  return createNativeDriver().build;
+}
+
+/** For a child process: beat on the inherited descriptor `fd`, and exit with status 75 when its other side is gone. */
+export function startLifeline(fd: number, intervalMs = 1000, exitCode = 75): void {
+  createNativeDriver().startLifeline({ fd, intervalMs, exitCode });
+}

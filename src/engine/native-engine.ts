@@ -1,0 +1,266 @@
+/**
+ * The typed face of the native addon: checks every value, maps errors, and fans one delivery per decode step out to the
+ * listeners of its sequences. Everything that takes time happens in native threads. Knows no llama.cpp and no wire
+ * format.
+ */
+import { LlamaestroError } from '../base/errors.js';
+import type { Addon, LifelineOptions, LogLine, NativeBatch, NativeHandle, NativeJobRow } from './addon-types.js';
+import { loadAddon } from './addon-loader.js';
+import type {
+  Engine,
+  EngineDriver,
+  EngineInfo,
+  EngineStats,
+  MemoryPlan,
+  Prompt,
+  Sequence,
+  SequenceEvent,
+  SequenceRequest,
+} from './engine.js';
+import { StepListeners, callListener } from './fan-out.js';
+import { fromNative, readBatch, toNativePrompt, toNativeRequest } from './step-batch.js';
+import {
+  checkInputs,
+  checkLoadOptions,
+  checkPrompt,
+  checkPurpose,
+  checkSequenceRequest,
+  checkText,
+  checkTokens,
+} from './validate.js';
+
+/** The native driver. It also exposes what only the model host needs: the lifeline and llama.cpp's log. */
+export interface NativeDriver extends EngineDriver {
+  readonly kind: 'native';
+  /**
+   * Starts the process's one lifeline on an inherited descriptor: heartbeat records out, and `_exit(exitCode)` when the
+   * other side is gone, even while the event loop is blocked. Errors: `invalid_request`.
+   */
+  startLifeline(options: LifelineOptions): void;
+  stopLifeline(): void;
+  /** llama.cpp's log lines with a number above `after`, oldest first; at most 256 are kept. */
+  recentLogLines(after?: number): readonly LogLine[];
+  /** Lines of at least this level (1 debug … 4 error) also go to stderr; 0, the default, sends none. */
+  logToStderr(level: number): void;
+}
+
+const drivers = new Map<string, NativeDriver>();
+
+/** The driver over the addon at `addonPath` (default: where the build puts it); one per path. Errors: `addon_missing`. */
+export function createNativeDriver(addonPath?: string): NativeDriver {
+  const known = drivers.get(addonPath ?? '');
+  if (known !== undefined) return known;
+  const driver = driverOver(loadAddon(addonPath));
+  drivers.set(addonPath ?? '', driver);
+  return driver;
+}
+
+function driverOver(addon: Addon): NativeDriver {
+  const engines = new Map<number, NativeEngine>();
+  const progressListeners = new Map<number, (fraction: number) => void>();
+  let lastTicket = 0;
+  addon.listen((batches, progress) => {
+    for (const { ticket, fraction } of progress) {
+      const listener = progressListeners.get(ticket);
+      if (listener !== undefined) callListener(listener, fraction);
+    }
+    for (const batch of batches) engines.get(batch.engine)?.take(batch);
+    for (const batch of batches) engines.get(batch.engine)?.afterStep();
+  });
+  return {
+    kind: 'native',
+    build: addon.build,
+    devices: () => translate(() => addon.devices()),
+    async planMemory(options) {
+      checkLoadOptions(options);
+      return translateAsync(addon.plan(options, ++lastTicket));
+    },
+    async load(options, onProgress, signal) {
+      checkLoadOptions(options);
+      if (signal?.aborted === true) throw cancelledError('the load was cancelled before it began');
+      const ticket = ++lastTicket;
+      if (onProgress !== undefined) progressListeners.set(ticket, onProgress);
+      const onAbort = (): void => addon.cancel(ticket);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      try {
+        const handle = await translateAsync(addon.load(options, ticket));
+        return await adopt(handle, engines, signal);
+      } finally {
+        signal?.removeEventListener('abort', onAbort);
+        progressListeners.delete(ticket);
+      }
+    },
+    startLifeline: (options) => translate(() => addon.startLifeline(options)),
+    stopLifeline: () => addon.stopLifeline(),
+    recentLogLines: (after = 0) => addon.recentLogLines(after),
+    logToStderr: (level) => addon.logToStderr(level),
+  };
+}
+
+/** An abort that came when the load had already succeeded still frees everything. */
+async function adopt(
+  handle: NativeHandle,
+  engines: Map<number, NativeEngine>,
+  signal: AbortSignal | undefined,
+): Promise<NativeEngine> {
+  if (signal?.aborted === true) {
+    await handle.close();
+    throw cancelledError('the load was cancelled');
+  }
+  return new NativeEngine(handle, engines);
+}
+
+/** Who waits for an embed or rerank job. */
+type JobWaiter = (row: NativeJobRow) => void;
+
+class NativeEngine implements Engine {
+  readonly info: EngineInfo;
+  readonly planned: MemoryPlan;
+  private readonly listeners = new Map<number, (event: SequenceEvent) => void>();
+  private readonly stepListeners = new StepListeners();
+  private readonly jobWaiters = new Map<number, JobWaiter>();
+  /** Rows of jobs whose id has not reached us yet. */
+  private readonly earlyRows = new Map<number, NativeJobRow>();
+  private startingJobs = 0;
+  private closed: Promise<void> | undefined;
+
+  constructor(
+    private readonly handle: NativeHandle,
+    private readonly engines: Map<number, NativeEngine>,
+  ) {
+    this.info = handle.info;
+    this.planned = handle.planned;
+  }
+
+  memory(): MemoryPlan {
+    return this.handle.memory();
+  }
+
+  stats(): EngineStats {
+    return this.handle.stats();
+  }
+
+  submit(request: SequenceRequest, listener: (event: SequenceEvent) => void): Sequence {
+    checkSequenceRequest(request, this.info);
+    const id = translate(() => this.handle.submit(toNativeRequest(request)));
+    this.listeners.set(id, listener);
+    this.hold();
+    return { id, cancel: () => this.handle.cancel(id) };
+  }
+
+  onStep(listener: () => void): () => void {
+    return this.stepListeners.add(listener);
+  }
+
+  async tokenize(prompt: Prompt): Promise<Uint32Array> {
+    checkPrompt(prompt, this.info.vocabSize);
+    return translateAsync(this.handle.tokenize(toNativePrompt(prompt)));
+  }
+
+  async detokenize(tokens: readonly number[]): Promise<string> {
+    checkTokens('tokens', tokens, this.info.vocabSize);
+    return translateAsync(this.handle.detokenize(Float64Array.from(tokens)));
+  }
+
+  async embed(inputs: readonly string[], signal?: AbortSignal): Promise<Float32Array[]> {
+    checkPurpose(this.info, 'embed');
+    checkInputs('inputs', inputs);
+    const { values, width } = await this.runJob(() => this.handle.embed(inputs), signal);
+    return inputs.map((_, index) => values.slice(index * width, (index + 1) * width));
+  }
+
+  async rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]> {
+    checkPurpose(this.info, 'rerank');
+    checkText('query', query);
+    checkInputs('documents', documents);
+    const { values } = await this.runJob(() => this.handle.rerank(query, documents), signal);
+    return Array.from(values);
+  }
+
+  close(): Promise<void> {
+    this.closed ??= translateAsync(this.handle.close());
+    return this.closed;
+  }
+
+  /** Delivers one batch to its listeners. */
+  take(batch: NativeBatch): void {
+    readBatch(batch, (id, event) => {
+      const listener = this.listeners.get(id);
+      if (event.type === 'finished') this.listeners.delete(id);
+      if (listener !== undefined) callListener(listener, event);
+    });
+    for (const row of batch.jobs) {
+      const waiter = this.jobWaiters.get(row.job);
+      if (waiter === undefined) this.earlyRows.set(row.job, row);
+      else waiter(row);
+    }
+  }
+
+  afterStep(): void {
+    this.stepListeners.call();
+    this.release();
+  }
+
+  /** One job from start to outcome. It settles when the engine is done with it, so an abort leaves nothing behind. */
+  private async runJob(start: () => Promise<number>, signal: AbortSignal | undefined): Promise<NativeJobRow> {
+    if (signal?.aborted === true) throw cancelledError('the job was cancelled before it began');
+    this.startingJobs += 1;
+    this.hold();
+    let id: number;
+    try {
+      id = await translateAsync(start());
+    } finally {
+      this.startingJobs -= 1;
+      this.release();
+    }
+    const row = this.earlyRows.get(id) ?? (await this.jobOutcome(id, signal));
+    this.earlyRows.delete(id);
+    this.release();
+    if (row.error !== undefined) throw fromNative(row.error);
+    return row;
+  }
+
+  private jobOutcome(id: number, signal: AbortSignal | undefined): Promise<NativeJobRow> {
+    return new Promise((resolve) => {
+      const onAbort = (): void => this.handle.cancel(id);
+      this.jobWaiters.set(id, (row) => {
+        this.jobWaiters.delete(id);
+        signal?.removeEventListener('abort', onAbort);
+        resolve(row);
+      });
+      this.hold();
+      if (signal?.aborted === true) onAbort();
+      else signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  /** An engine with work is reachable for deliveries; one without may be collected, which closes it. */
+  private hold(): void {
+    this.engines.set(this.handle.id, this);
+  }
+
+  private release(): void {
+    const busy = this.listeners.size + this.jobWaiters.size + this.startingJobs + this.earlyRows.size > 0;
+    if (!busy) this.engines.delete(this.handle.id);
+  }
+}
+
+function translate<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (thrown) {
+    throw fromNative(thrown);
+  }
+}
+
+async function translateAsync<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (thrown) {
+    throw fromNative(thrown);
+  }
+}
+
+function cancelledError(message: string): LlamaestroError {
+  return new LlamaestroError('cancelled', message);
+}
