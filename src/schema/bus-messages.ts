@@ -36,8 +36,8 @@ export const WireErrorCodec = t.intersection([
 export function replyOf<A, O>(body: t.Type<A, O>) {
   return t.union([t.type({ ok: t.literal(true), body }), t.type({ ok: t.literal(false), error: WireErrorCodec })]);
 }
-/** Body of a reply that says nothing but yes. */
-export const AckCodec = t.partial({});
+/** Body of a reply that says nothing but yes. `live` answers `cancel`: false when that attempt does not run here, so no terminal frame will come. */
+export const AckCodec = t.partial({ live: t.boolean });
 
 export const UsageCodec = t.type({ promptTokens: t.number, cachedTokens: t.number, completionTokens: t.number });
 export type Usage = t.TypeOf<typeof UsageCodec>;
@@ -105,6 +105,7 @@ export type Bundle = t.TypeOf<typeof BundleCodec>;
 /**
  * Control of one host. `cancel`, `credit` and `resend` name an attempt and are idempotent; `exit` drains nothing.
  * `renew` extends the leases of all attempts a gateway runs there; what is not renewed for 15 s is cancelled.
+ * `devices` is answered with Devices by a host without a model: asking touches the GPU, so only a planner host is asked.
  */
 export const HostCommandCodec = t.union([
   t.type({ op: t.literal('load'), load: LoadOptionsCodec }),
@@ -117,6 +118,7 @@ export const HostCommandCodec = t.union([
     attempts: t.readonlyArray(t.type({ rid: t.string, att: t.number })),
   }),
   t.type({ op: t.literal('drain') }),
+  t.type({ op: t.literal('devices') }),
   t.type({ op: t.literal('exit') }),
 ]);
 export type HostCommand = t.TypeOf<typeof HostCommandCodec>;
@@ -165,6 +167,16 @@ export const SpawnedCodec = t.type({ pid: t.number });
 export const DevicesCodec = t.type({ devices: t.readonlyArray(DeviceInfoCodec) });
 export const HostsCodec = t.type({ hosts: t.readonlyArray(t.type({ hid: t.string, pid: t.number, label: t.string })) });
 
+/** Milliseconds since the last heartbeat record of a host, and what that record counted. */
+export const HostPulseCodec = t.type({
+  hid: t.string,
+  silentMs: t.number,
+  steps: t.number,
+  running: t.number,
+  stalledMs: t.number,
+});
+export type HostPulse = t.TypeOf<typeof HostPulseCodec>;
+
 export const NodeEventCodec = t.union([
   t.type({
     v: t.literal(1),
@@ -176,6 +188,10 @@ export const NodeEventCodec = t.union([
     /** The last lines the process wrote, at most 4 KiB. */
     lastWords: t.string,
   }),
-  t.type({ v: t.literal(1), nid: t.string, type: t.literal('alive') }),
+  t.intersection([
+    t.type({ v: t.literal(1), nid: t.string, type: t.literal('alive') }),
+    /** What the native heartbeat of each host said, which goes on while the host's event loop is blocked. */
+    t.partial({ hosts: t.readonlyArray(HostPulseCodec) }),
+  ]),
 ]);
 export type NodeEvent = t.TypeOf<typeof NodeEventCodec>;
