@@ -1,39 +1,108 @@
 /**
- * The log port and its one implementation over pino: a line is a message plus fields, as JSON. Nobody above passes
- * prompt or output text here; whoever logs names ids, counts and codes. Knows no file names and no rotation.
+ * Structured log lines, one JSON object each, or readable ones for a terminal. The only file that knows pino. Fields
+ * that could carry what people typed are withheld here, whatever the caller passes: the log is no place for prompts.
  */
-import pino from 'pino';
+import { pino } from 'pino';
+import { toLlamaestroError } from './errors.js';
 
+/** From the most to the least talkative. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Ids, counts, codes; never prompt or output text. */
+/** Values must be JSON; an `error` field may be any thrown value. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
+/** Never throws and never waits. `message` is a fixed sentence; what varies goes into `fields`. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** The same log with `fields` on every line. */
+  /** A logger that adds `fields` to each line, by custom `{ room: 'pool' }` and ids. */
   child(fields: LogFields): Logger;
 }
 
+/** What `createLogger` returns to the one who owns the destination. */
+export interface RootLogger extends Logger {
+  /** Writes what is buffered, synchronously; call before the process exits. */
+  flush(): void;
+}
+
 export interface LogOptions {
-  readonly level: LogLevel;
-  /** Fields of every line. */
-  readonly fields?: LogFields;
-  /** File descriptor the lines go to; default 1. Written synchronously, so that last words are not lost. */
-  readonly fd?: number;
+  /** Lines below it are not written. Default 'info'. */
+  readonly level?: LogLevel;
+  /** A file that is appended to (made with its folder when absent), or a sink for whole lines. Default: stderr. */
+  readonly destination?: string | { write(line: string): void };
+  /** Readable lines instead of JSON. Default false. */
+  readonly pretty?: boolean;
 }
 
-/** A log to a file descriptor, one JSON object per line. */
-export function createLogger(options: LogOptions): Logger {
-  const destination = pino.destination({ fd: options.fd ?? 1, sync: true });
-  return wrap(pino({ level: options.level, base: options.fields ?? null }, destination));
+/** Bytes that may wait for a slow disk or terminal; lines beyond it are dropped rather than the process held up. */
+const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
+/** Names of fields that could hold a prompt, an answer or a secret, at the top of the fields or one level below. */
+const WITHHELD = ['prompt', 'text', 'task', 'messages', 'input', 'inputs', 'documents', 'query', 'body', 'token', 'pass'];
+
+interface Sink {
+  write(line: string): void;
+  flushSync?(): void;
 }
 
-/** A log that says nothing. */
+/** An error as fields: operating errors by code, faults of ours with their stack. */
+function errorFields(thrown: unknown): LogFields {
+  const { code, message, details, cause, stack } = toLlamaestroError(thrown);
+  const fault = cause instanceof Error ? (cause.stack ?? cause.message) : cause;
+  return {
+    code,
+    message,
+    ...(details === undefined ? {} : { details }),
+    ...(code === 'internal' ? { stack: fault ?? stack } : fault === undefined ? {} : { cause: String(fault) }),
+  };
+}
+
+function readable(line: string): string {
+  const { time, level, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const at = new Date(time as number).toISOString().slice(11, 23);
+  const shown = Object.entries(fields).map(([key, value]) => {
+    const error = key === 'error' ? (value as Record<string, unknown>) : undefined;
+    if (error !== undefined) return `error=${String(error['code'])}: ${String(error['stack'] ?? error['message'])}`;
+    return `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`;
+  });
+  return `${at} ${String(level).padEnd(5)} ${[String(msg), ...shown].join('  ')}\n`;
+}
+
+function openSink(destination: LogOptions['destination']): Sink {
+  if (typeof destination === 'object') return destination;
+  return pino.destination({ dest: destination ?? 2, mkdir: true, sync: false, maxLength: MAX_BUFFERED_BYTES });
+}
+
+function wrap(inner: pino.Logger): Logger {
+  return {
+    debug: (message, fields) => inner.debug(fields ?? {}, message),
+    info: (message, fields) => inner.info(fields ?? {}, message),
+    warn: (message, fields) => inner.warn(fields ?? {}, message),
+    error: (message, fields) => inner.error(fields ?? {}, message),
+    child: (fields) => wrap(inner.child(fields)),
+  };
+}
+
+/** Opens a log; the caller owns it for the life of the process. */
+export function createLogger(options: LogOptions = {}): RootLogger {
+  const sink = openSink(options.destination);
+  const stream: Sink = options.pretty === true ? { write: (line) => sink.write(readable(line)) } : sink;
+  const inner = pino(
+    {
+      level: options.level ?? 'info',
+      base: null,
+      serializers: { error: errorFields },
+      formatters: { level: (label) => ({ level: label }) },
+      redact: { paths: WITHHELD.flatMap((name) => [name, `*.${name}`]), censor: '[withheld]' },
+    },
+    stream,
+  );
+  return { ...wrap(inner), flush: () => sink.flushSync?.() };
+}
+
+/** Says nothing: for tests, and for callers that are given no log. */
 export const silentLogger: Logger = {
   debug: () => undefined,
   info: () => undefined,
@@ -41,13 +110,3 @@ export const silentLogger: Logger = {
   error: () => undefined,
   child: () => silentLogger,
 };
-
-function wrap(logger: pino.Logger): Logger {
-  return {
-    debug: (message, fields) => logger.debug(fields ?? {}, message),
-    info: (message, fields) => logger.info(fields ?? {}, message),
-    warn: (message, fields) => logger.warn(fields ?? {}, message),
-    error: (message, fields) => logger.error(fields ?? {}, message),
-    child: (fields) => wrap(logger.child(fields)),
-  };
-}
