@@ -1,0 +1,45 @@
+/** The outermost middleware: request ids, the one error shape for everything that fails, JSON for koa's own 404 and 405. */
+import type { Context, Middleware, Next } from 'koa';
+import { LlamaestroError } from '../base/errors.js';
+import type { Logger } from '../base/log.js';
+import type { Random } from '../base/ports.js';
+import { headersOf, problemOf, publicError } from './problem.js';
+
+const PLAIN_ID = /^[A-Za-z0-9._-]{1,128}$/;
+
+function answer(ctx: Context, error: LlamaestroError, status?: number): void {
+  const runId = error.details?.['runId'];
+  const problem = problemOf(error.toWire(), typeof runId === 'string' ? runId : undefined);
+  ctx.status = status ?? problem.status;
+  ctx.body = status === undefined ? problem : { ...problem, status };
+  // OpenAI's clients expect plain JSON on their routes; everybody else gets the media type of RFC 9457.
+  const openAi = /^\/v1\/(chat\/|completions|models)/.test(ctx.path);
+  ctx.type = openAi ? 'application/json' : 'application/problem+json';
+  ctx.set(headersOf(error.toWire()));
+}
+
+export function boundary(random: Random, log: Logger): Middleware {
+  return async (ctx: Context, next: Next) => {
+    const asked = ctx.get('x-request-id');
+    const requestId = PLAIN_ID.test(asked) ? asked : random.id('req');
+    ctx.set('x-request-id', requestId);
+    try {
+      await next();
+      if (ctx.body !== undefined || ctx.status < 400) return;
+      const { method, path, status } = ctx;
+      const text = status === 405 ? `${path} does not take ${method}` : `there is no route ${method} ${path}`;
+      answer(ctx, new LlamaestroError('invalid_request', text, { remedy: 'See the README for the routes.' }), status);
+    } catch (thrown) {
+      if (ctx.headerSent) return;
+      const error = publicError(thrown);
+      if (error.code === 'internal')
+        log.error('a request failed', {
+          requestId,
+          path: ctx.path,
+          error: String(thrown),
+          stack: (thrown as Error).stack,
+        });
+      answer(ctx, error);
+    }
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * What the doors share: from a decoded body to the fields of a `RunRequest`. Pure. A door is a parser (`unknown` to
+ * `RunRequest`) and a renderer (run events to its wire form), both pure functions around `orchestra.submit`.
+ */
+import { LlamaestroError } from '../base/errors.js';
+import { unknownKeys } from '../schema/decode.js';
+import type { ChatMessage, Sampling } from '../schema/load.js';
+import type { SamplingFields, WireMessage } from '../schema/requests.js';
+import type { RunEvent, RunRequest, RunResult } from '../schema/run.js';
+
+/** A request as a door understood it. */
+export interface Parsed {
+  readonly request: RunRequest;
+  readonly stream: boolean;
+}
+
+/** One server-sent event before it is written; `last` closes the stream after it. */
+export interface SseFrame {
+  readonly id?: number;
+  readonly event?: string;
+  /** One line: JSON, or [DONE]. */
+  readonly data: string;
+  readonly last?: boolean;
+}
+
+/** How a door shows a run. `frames` is called for each event in order and may keep state in its closure. */
+export interface Rendering {
+  frames(event: RunEvent): readonly SseFrame[];
+  body(result: RunResult): unknown;
+}
+
+/** The body as an object, or `invalid_request`. */
+export function objectOf(body: unknown): Readonly<Record<string, unknown>> {
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Record<string, unknown>;
+  throw new LlamaestroError('invalid_request', 'the body must be a JSON object');
+}
+
+/** A sentence for each field nobody knows. */
+export function unknownFieldWarnings(body: object, known: readonly string[]): string[] {
+  return unknownKeys(body, known).map((key) => `unknown field '${key}' was ignored`);
+}
+
+/** Messages with their text parts joined; an empty list is `invalid_request`. */
+export function messagesOf(messages: readonly WireMessage[]): readonly ChatMessage[] {
+  if (messages.length === 0) {
+    throw new LlamaestroError('invalid_request', "'messages' must hold at least one message", { param: 'messages' });
+  }
+  return messages.map(({ role, content }) => {
+    const text = typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join('');
+    return { role, content: text };
+  });
+}
+
+/** The sampling fields under our names; absent and null ones stay absent. */
+export function samplingOf(fields: SamplingFields): Sampling {
+  return {
+    ...(typeof fields.temperature === 'number' ? { temperature: fields.temperature } : {}),
+    ...(typeof fields.top_k === 'number' ? { topK: fields.top_k } : {}),
+    ...(typeof fields.top_p === 'number' ? { topP: fields.top_p } : {}),
+    ...(typeof fields.min_p === 'number' ? { minP: fields.min_p } : {}),
+    ...(typeof fields.seed === 'number' ? { seed: fields.seed } : {}),
+  };
+}
+
+/** Everything of a `RunRequest` that all doors take alike. */
+export function commonOf(
+  fields: SamplingFields,
+  maxTokens: number | null | undefined,
+): Pick<RunRequest, 'model' | 'sampling' | 'stop' | 'ignoreEos' | 'maxTokens' | 'timeoutMs'> {
+  const stop = fields.stop ?? [];
+  return {
+    model: fields.model ?? 'auto',
+    sampling: samplingOf(fields),
+    stop: typeof stop === 'string' ? [stop] : stop,
+    ignoreEos: fields.ignore_eos ?? false,
+    ...(typeof maxTokens === 'number' ? { maxTokens } : {}),
+    ...(typeof fields.timeout_ms === 'number' ? { timeoutMs: fields.timeout_ms } : {}),
+  };
+}
+
+/** The frame that closes a stream that went well. */
+export const DONE: SseFrame = { data: '[DONE]', last: true };

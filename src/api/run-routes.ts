@@ -1,0 +1,78 @@
+/** The routes that run something: execute and the OpenAI pair. One handler serves all; the doors differ in two functions. */
+import Router from '@koa/router';
+import type { Context } from 'koa';
+import { LlamaestroError } from '../base/errors.js';
+import type { Run } from '../orchestra/orchestra.js';
+import type { RunEvent, RunResult } from '../schema/run.js';
+import type { ApiParts } from './app.js';
+import type { Parsed, Rendering, SseFrame } from './doors.js';
+import { parseExecute, renderExecute } from './execute-door.js';
+import { parseChat, parseCompletion, renderChat, renderCompletion } from './openai-door.js';
+import { readJson } from './read-body.js';
+import { streamSse } from './sse.js';
+
+/** What a client that left is told, should anybody look. */
+const LEFT = 'the client closed the connection';
+
+async function* framesOf(events: AsyncIterable<RunEvent>, rendering: Rendering): AsyncGenerator<SseFrame> {
+  for await (const event of events) yield* rendering.frames(event);
+}
+
+function leaving(run: Run, parsed: Parsed): () => void {
+  return () => {
+    if (parsed.request.onDisconnect === 'cancel') run.cancel(LEFT);
+  };
+}
+
+/** Waits for the end; the client may leave meanwhile. */
+async function resultOf(ctx: Context, run: Run, onLeave: () => void): Promise<RunResult> {
+  const closed = (): void => {
+    if (!ctx.res.writableFinished) onLeave();
+  };
+  ctx.res.once('close', closed);
+  const result = await run.result;
+  ctx.res.off('close', closed);
+  return result;
+}
+
+async function serve<P extends Parsed>(
+  ctx: Context,
+  parts: ApiParts,
+  parse: (body: unknown) => P,
+  rendering: (parsed: P) => Rendering,
+): Promise<void> {
+  const parsed = parse(await readJson(ctx.req));
+  const gone = new AbortController();
+  const onClose = (): void => gone.abort(new LlamaestroError('cancelled', LEFT));
+  ctx.res.once('close', onClose);
+  const run = await parts.orchestra.submit(parsed.request, gone.signal);
+  ctx.res.off('close', onClose);
+  const rendered = rendering(parsed);
+  const onLeave = leaving(run, parsed);
+  ctx.set('x-run-id', run.id);
+  if (gone.signal.aborted || ctx.res.destroyed) return onLeave();
+  if (parsed.stream) {
+    return streamSse(ctx, (signal) => framesOf(run.events(0, signal), rendered), { ...parts, onLeave });
+  }
+  const result = await resultOf(ctx, run, onLeave);
+  if (result.error === undefined) {
+    ctx.body = rendered.body(result);
+    return;
+  }
+  const { code, message, details, ...options } = result.error;
+  const known = { ...details, runId: result.id, attempts: result.attempts };
+  throw new LlamaestroError(code, message, { ...options, details: known });
+}
+
+export function runRoutes(parts: ApiParts): Router {
+  const router = new Router();
+  const createdS = (): number => Math.floor(parts.clock.wallMs() / 1000);
+  router.post('/v1/execute', (ctx) => serve(ctx, parts, parseExecute, renderExecute));
+  router.post('/v1/chat/completions', (ctx) =>
+    serve(ctx, parts, parseChat, (parsed) => renderChat(createdS(), parsed.includeUsage)),
+  );
+  router.post('/v1/completions', (ctx) =>
+    serve(ctx, parts, parseCompletion, (parsed) => renderCompletion(createdS(), parsed.includeUsage)),
+  );
+  return router;
+}

@@ -1,0 +1,80 @@
+/**
+ * Server-sent events through koa-sse-stream, the only file that knows it. The library is used by these rules, each for a
+ * defect of its own: the stream becomes the body only after the handler returns, so nothing is awaited inside; `write`
+ * and `drain` carry backpressure, `send` does not; its own ping logs to the console and cannot be stopped, so it is put
+ * off for ever and ours is a comment per stream; only `sendEnd` with data ends cleanly.
+ */
+import { once } from 'node:events';
+import type { Context } from 'koa';
+import createSse, { type SseStream } from 'koa-sse-stream';
+import type { Logger } from '../base/log.js';
+import type { Clock } from '../base/ports.js';
+import type { SseFrame } from './doors.js';
+
+/** Comments on a silent stream: clients and proxies give up after much longer silences. */
+export const PING_MS = 10_000;
+/** The longest timer there is: the library's own ping must never come. */
+const NEVER_MS = 2 ** 31 - 1;
+
+const middleware = createSse({ maxClients: Number.MAX_SAFE_INTEGER, pingInterval: NEVER_MS });
+
+export interface SseOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called once, when the client left before the last frame. */
+  readonly onLeave: () => void;
+}
+
+/**
+ * Answers with a stream of `frames`; returns at once, the frames follow. The frame marked `last` closes the stream. When
+ * the client leaves, `signal` given to `frames` aborts.
+ */
+export async function streamSse(
+  ctx: Context,
+  frames: (signal: AbortSignal) => AsyncIterable<SseFrame>,
+  options: SseOptions,
+): Promise<void> {
+  await middleware(ctx, () => {
+    const stream = (ctx as Context & { sse: SseStream }).sse;
+    void pump(stream, frames, options);
+    return Promise.resolve();
+  });
+}
+
+async function pump(
+  stream: SseStream,
+  frames: (signal: AbortSignal) => AsyncIterable<SseFrame>,
+  options: SseOptions,
+): Promise<void> {
+  const left = new AbortController();
+  let ended = false;
+  stream.on('error', () => undefined); // koa reports a premature close here as well; `close` is what counts
+  stream.once('close', () => {
+    left.abort();
+    if (!ended) options.onLeave();
+  });
+  let ping = schedulePing();
+  function schedulePing(): { cancel(): void } {
+    return options.clock.setTimer(PING_MS, () => {
+      if (left.signal.aborted || ended) return;
+      stream.write({ data: ': ping' });
+      ping = schedulePing();
+    });
+  }
+  try {
+    for await (const { last, ...frame } of frames(left.signal)) {
+      if (left.signal.aborted) return;
+      if (last === true) {
+        ended = true;
+        stream.sendEnd(frame);
+        return;
+      }
+      if (!stream.write(frame)) await once(stream, 'drain', { signal: left.signal });
+    }
+  } catch (thrown) {
+    if (!left.signal.aborted) options.log.error('a stream broke', { error: String(thrown) });
+  } finally {
+    ping.cancel();
+    if (!ended) stream.destroy();
+  }
+}
