@@ -31,10 +31,14 @@ export interface RootLogger extends Logger {
 export interface LogOptions {
   /** Lines below it are not written. Default 'info'. */
   readonly level?: LogLevel;
-  /** A file that is appended to (made with its folder when absent), or a sink for whole lines. Default: stderr. */
-  readonly destination?: string | { write(line: string): void };
+  /** A file that is appended to (made with its folder when absent), a descriptor, or a sink for lines. Default: stderr. */
+  readonly destination?: string | number | { write(line: string): void };
+  /** Each line is written before the call returns: for a process that native code may abort. Default false. */
+  readonly sync?: boolean;
   /** Readable lines instead of JSON. Default false. */
   readonly pretty?: boolean;
+  /** Fields of every line. */
+  readonly fields?: LogFields;
 }
 
 /** Bytes that may wait for a slow disk or terminal; lines beyond it are dropped rather than the process held up. */
@@ -70,9 +74,9 @@ function readable(line: string): string {
   return `${at} ${String(level).padEnd(5)} ${[String(msg), ...shown].join('  ')}\n`;
 }
 
-function openSink(destination: LogOptions['destination']): Sink {
+function openSink({ destination = 2, sync = false }: LogOptions): Sink {
   if (typeof destination === 'object') return destination;
-  return pino.destination({ dest: destination ?? 2, mkdir: true, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  return pino.destination({ dest: destination, mkdir: true, sync, maxLength: sync ? 0 : MAX_BUFFERED_BYTES });
 }
 
 function wrap(inner: pino.Logger): Logger {
@@ -87,12 +91,12 @@ function wrap(inner: pino.Logger): Logger {
 
 /** Opens a log; the caller owns it for the life of the process. */
 export function createLogger(options: LogOptions = {}): RootLogger {
-  const sink = openSink(options.destination);
+  const sink = openSink(options);
   const stream: Sink = options.pretty === true ? { write: (line) => sink.write(readable(line)) } : sink;
   const inner = pino(
     {
       level: options.level ?? 'info',
-      base: null,
+      base: options.fields ?? null,
       serializers: { error: errorFields },
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: WITHHELD.flatMap((name) => [name, `*.${name}`]), censor: '[withheld]' },

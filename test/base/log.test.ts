@@ -56,6 +56,17 @@ describe('the log', () => {
     expect(lines[1]).to.include('error=no_host: nobody there');
   });
 
+  it('has every line on disk when the call returns, where that is asked for', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'llamaestro-log-'));
+    const file = join(folder, 'host.log');
+    try {
+      createLogger({ destination: file, sync: true, fields: { hid: 'h1' } }).info('last words');
+      expect(JSON.parse(readFileSync(file, 'utf8'))).to.include({ msg: 'last words', hid: 'h1' });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('appends to a file and flushes on demand', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'llamaestro-log-'));
     const file = join(folder, 'logs', 'gateway.log');
