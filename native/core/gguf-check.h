@@ -1,6 +1,7 @@
 // Own pass over the header of a GGUF file before llama.cpp sees it: refuses what would abort the process or run with
 // garbage (truncation, bad magic, version or counts, layer counts, epsilons, tensors outside the file, quantised
-// norms). Reads the header only, so sparse files of the right size pass. Does not know llama.cpp.
+// norms). Reads the header only, so sparse files of the right size pass. Asks ggml for the sizes of its types and
+// nothing else.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,10 @@ namespace llamaestro {
 
 // What the pass learned on its way.
 struct GgufSummary {
-  uint64_t fileBytes = 0;  // over all parts of a split model
-  uint64_t tensorBytes = 0;
+  uint64_t fileBytes = 0;    // over all parts of a split model
+  uint64_t tensorBytes = 0;  // over all parts
   uint64_t tensorCount = 0;
-  uint64_t metadataBytes = 0;  // header up to the tensor data
+  uint64_t metadataBytes = 0;  // header of the first part, up to the tensor data
   std::string architecture;
   std::string name;         // general.name, may be empty
   uint32_t blockCount = 0;  // 0 for a file with a vocabulary only

@@ -1,0 +1,198 @@
+#include "gguf-check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include "ggml.h"
+#include "gguf-reader.h"
+
+namespace llamaestro {
+namespace {
+
+constexpr uint32_t kMagic = 0x46554747u;  // "GGUF"
+constexpr uint64_t kMaxKeys = 1 << 16;
+constexpr uint64_t kMaxTensors = 1 << 20;
+constexpr uint64_t kMaxKeyBytes = 65535;
+constexpr uint64_t kMaxTensorNameBytes = 63;  // GGML_MAX_NAME with its end
+constexpr double kMaxBlocks = 512;            // LLAMA_MAX_LAYERS: more is an assert in llama.cpp
+constexpr double kMaxSplits = 9999;
+
+using Metadata = std::map<std::string, GgufValue>;
+
+bool endsWith(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+bool isInteger(const GgufValue& value) {
+  return value.type != gguf::kString && value.type != gguf::kArray && value.type != gguf::kBool &&
+         value.type != gguf::kFloat32 && value.type != gguf::kFloat64;
+}
+
+// The integer behind `key` inside [low, high], or `otherwise` when the key is not there.
+double integerOf(const GgufReader& reader, const Metadata& metadata, const std::string& key, double low, double high,
+                 double otherwise) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return otherwise;
+  const double number = found->second.number;
+  // Some architectures give one number per layer; those arrays are llama.cpp's to judge.
+  if (found->second.type == gguf::kArray) return otherwise;
+  if (!isInteger(found->second) || number < low || number > high) {
+    reader.refuse(key + " must be a whole number from " + std::to_string(static_cast<uint64_t>(low)) + " to " +
+                  std::to_string(static_cast<uint64_t>(high)));
+  }
+  return number;
+}
+
+std::string textOf(const Metadata& metadata, const std::string& key) {
+  const auto found = metadata.find(key);
+  return found != metadata.end() && found->second.type == gguf::kString ? found->second.text : std::string();
+}
+
+Metadata readMetadata(GgufReader& reader, uint64_t count) {
+  Metadata metadata;
+  for (uint64_t i = 0; i < count; ++i) {
+    const std::string key = reader.readString(kMaxKeyBytes);
+    if (key.empty()) reader.refuse("a key without a name");
+    GgufValue value = reader.readValue();
+    const bool isFloat = value.type == gguf::kFloat32 || value.type == gguf::kFloat64;
+    if (isFloat && !std::isfinite(value.number)) reader.refuse(key + " is not a finite number");
+    if (endsWith(key, "epsilon") && (!isFloat || value.number < 0)) reader.refuse(key + " must be zero or more");
+    if (!metadata.emplace(key, std::move(value)).second) reader.refuse("the key " + key + " occurs twice");
+  }
+  return metadata;
+}
+
+struct TensorExtent {
+  uint64_t offset = 0;
+  uint64_t bytes = 0;
+};
+
+TensorExtent readTensor(GgufReader& reader) {
+  const std::string name = reader.readString(kMaxTensorNameBytes);
+  const uint32_t dimensions = reader.readUint32();
+  if (dimensions < 1 || dimensions > GGML_MAX_DIMS) {
+    reader.refuse("tensor " + name + " has " + std::to_string(dimensions) + " dimensions");
+  }
+  uint64_t rowLength = 0;
+  uint64_t rows = 1;
+  for (uint32_t i = 0; i < dimensions; ++i) {
+    const uint64_t extent = reader.readUint64();
+    if (extent == 0 || extent > (uint64_t{1} << 40)) reader.refuse("tensor " + name + " has an impossible shape");
+    if (i == 0) {
+      rowLength = extent;
+    } else if (rows > (uint64_t{1} << 44) / extent) {
+      reader.refuse("tensor " + name + " has an impossible shape");
+    } else {
+      rows *= extent;
+    }
+  }
+  const uint32_t typeNumber = reader.readUint32();
+  const auto type = static_cast<ggml_type>(typeNumber);
+  const uint64_t blockLength = typeNumber < GGML_TYPE_COUNT ? static_cast<uint64_t>(ggml_blck_size(type)) : 0;
+  const uint64_t blockBytes = typeNumber < GGML_TYPE_COUNT ? ggml_type_size(type) : 0;
+  if (blockLength == 0 || blockBytes == 0) reader.refuse("tensor " + name + " has an unknown type");
+  if (rowLength % blockLength != 0) reader.refuse("tensor " + name + " does not fit the blocks of its type");
+  // Norms and biases enter operations that take plain numbers only; a quantised one ends the process in the first
+  // graph.
+  if (rows == 1 && dimensions == 1 && ggml_is_quantized(type))
+    reader.refuse("tensor " + name + " is a quantised vector");
+  TensorExtent extent;
+  extent.offset = reader.readUint64();
+  const uint64_t rowBytes = rowLength / blockLength * blockBytes;
+  if (rows > (uint64_t{1} << 60) / rowBytes) reader.refuse("tensor " + name + " has an impossible shape");
+  extent.bytes = rows * rowBytes;
+  return extent;
+}
+
+// One file: its header and the extents of its tensors.
+GgufSummary checkPart(const std::string& path, double expectedSplit) {
+  GgufReader reader(path);
+  if (reader.fileBytes() < 24) reader.refuse("it has only " + std::to_string(reader.fileBytes()) + " bytes");
+  if (reader.readUint32() != kMagic) reader.refuse("it does not begin with the letters GGUF");
+  const uint32_t version = reader.readUint32();
+  if ((version & 0xffffu) == 0) reader.refuse("it was written for a big-endian machine");
+  if (version != 2 && version != 3) reader.refuse("version " + std::to_string(version) + " is not known, 2 and 3 are");
+  GgufSummary summary;
+  summary.tensorCount = reader.readUint64();
+  const uint64_t keyCount = reader.readUint64();
+  if (summary.tensorCount > kMaxTensors) reader.refuse("it claims " + std::to_string(summary.tensorCount) + " tensors");
+  if (keyCount > kMaxKeys) reader.refuse("it claims " + std::to_string(keyCount) + " keys");
+  const Metadata metadata = readMetadata(reader, keyCount);
+
+  summary.splitCount = static_cast<uint32_t>(integerOf(reader, metadata, "split.count", 0, kMaxSplits, 1));
+  if (summary.splitCount == 0) summary.splitCount = 1;
+  const double split = integerOf(reader, metadata, "split.no", 0, kMaxSplits, 0);
+  if (split != expectedSplit)
+    reader.refuse("it is part " + std::to_string(static_cast<int>(split) + 1) +
+                  " of a model in several files; name the first");
+  summary.architecture = textOf(metadata, "general.architecture");
+  summary.name = textOf(metadata, "general.name");
+  if (expectedSplit == 0) {
+    if (summary.architecture.empty()) reader.refuse("general.architecture is missing");
+    const std::string prefix = summary.architecture + ".";
+    const double whole = summary.tensorCount > 0 ? 1 : 0;
+    summary.blockCount =
+        static_cast<uint32_t>(integerOf(reader, metadata, prefix + "block_count", whole, kMaxBlocks, 0));
+    summary.contextTokens =
+        static_cast<uint32_t>(integerOf(reader, metadata, prefix + "context_length", 0, 4294967295.0, 0));
+    const auto tokens = metadata.find("tokenizer.ggml.tokens");
+    if (tokens != metadata.end())
+      summary.vocabSize = static_cast<uint32_t>(std::min<uint64_t>(tokens->second.arrayLength, INT32_MAX));
+  }
+
+  const double alignment = integerOf(reader, metadata, "general.alignment", 1, 1 << 20, 32);
+  const auto align = static_cast<uint64_t>(alignment);
+  if ((align & (align - 1)) != 0) reader.refuse("general.alignment is not a power of two");
+  uint64_t dataBytes = 0;
+  for (uint64_t i = 0; i < summary.tensorCount; ++i) {
+    const TensorExtent extent = readTensor(reader);
+    if (extent.offset % align != 0) reader.refuse("a tensor begins at an unaligned place");
+    if (extent.offset > (uint64_t{1} << 60)) reader.refuse("a tensor begins behind the end of the file");
+    dataBytes = std::max(dataBytes, extent.offset + extent.bytes);
+    summary.tensorBytes += extent.bytes;
+  }
+  summary.metadataBytes = (reader.position() + align - 1) / align * align;
+  summary.fileBytes = reader.fileBytes();
+  if (summary.tensorCount > 0 &&
+      (summary.metadataBytes > summary.fileBytes || dataBytes > summary.fileBytes - summary.metadataBytes)) {
+    reader.refuse("it is truncated: it has " + std::to_string(summary.fileBytes) + " bytes and its tensors need " +
+                  std::to_string(summary.metadataBytes + dataBytes));
+  }
+  return summary;
+}
+
+// NAME-00001-of-00003.gguf -> NAME-00002-of-00003.gguf, as llama.cpp spells the parts of a split model.
+std::string partPath(const std::string& first, uint32_t number, uint32_t count) {
+  char from[32];
+  char to[32];
+  snprintf(from, sizeof(from), "-00001-of-%05u.gguf", count);
+  snprintf(to, sizeof(to), "-%05u-of-%05u.gguf", number + 1, count);
+  if (!endsWith(first, from)) {
+    throw Failure(codes::kModelUnusable,
+                  first + " is the first of " + std::to_string(count) + " files, and its name does not end in " + from);
+  }
+  return first.substr(0, first.size() - std::string(from).size()) + to;
+}
+
+}  // namespace
+
+Result<GgufSummary> checkGguf(const std::string& path) {
+  return guarded<GgufSummary>(
+      [&] {
+        if (path.find('\0') != std::string::npos)
+          throw Failure(codes::kModelUnusable, "the file name holds a zero byte");
+        GgufSummary whole = checkPart(path, 0);
+        for (uint32_t number = 1; number < whole.splitCount; ++number) {
+          const GgufSummary part = checkPart(partPath(path, number, whole.splitCount), number);
+          whole.fileBytes += part.fileBytes;
+          whole.tensorBytes += part.tensorBytes;
+          whole.tensorCount += part.tensorCount;
+        }
+        return whole;
+      },
+      codes::kModelUnusable);
+}
+
+}  // namespace llamaestro

@@ -1,0 +1,57 @@
+// Internal: buffered reading of a GGUF header with bounds; every overrun is a Failure model_unusable. Knows the
+// encoding of values, not what keys mean.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace llamaestro {
+
+// Value types of the format.
+namespace gguf {
+inline constexpr uint32_t kUint8 = 0, kInt8 = 1, kUint16 = 2, kInt16 = 3, kUint32 = 4, kInt32 = 5, kFloat32 = 6;
+inline constexpr uint32_t kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kFloat64 = 12;
+}  // namespace gguf
+
+// A metadata value as far as anybody asks: numbers as double, strings as they are, arrays as their length.
+struct GgufValue {
+  uint32_t type = 0;
+  double number = 0;  // exact up to 2^53
+  std::string text;
+  uint64_t arrayLength = 0;
+};
+
+class GgufReader {
+ public:
+  // Opens a regular file. Throws Failure model_unusable.
+  explicit GgufReader(const std::string& path);
+  ~GgufReader();
+  GgufReader(const GgufReader&) = delete;
+  GgufReader& operator=(const GgufReader&) = delete;
+
+  uint64_t fileBytes() const { return fileBytes_; }
+  uint64_t position() const { return position_; }
+  uint32_t readUint32();
+  uint64_t readUint64();
+  // A string of at most `maxBytes` bytes; longer ones are refused.
+  std::string readString(uint64_t maxBytes);
+  GgufValue readValue();
+
+  // Throws Failure model_unusable: "FILE is not a usable GGUF file: WHAT".
+  [[noreturn]] void refuse(const std::string& what) const;
+
+ private:
+  void take(void* to, uint64_t bytes);
+  void skip(uint64_t bytes);
+  void skipArray(uint32_t type, uint64_t length);
+
+  std::string path_;
+  int fd_ = -1;
+  uint64_t fileBytes_ = 0;
+  uint64_t position_ = 0;
+  std::vector<uint8_t> buffer_;
+  uint64_t bufferStart_ = 0;
+};
+
+}  // namespace llamaestro
