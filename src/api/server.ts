@@ -1,0 +1,45 @@
+/** The HTTP server around the app: listens on loopback, closes without cutting what runs. */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type Koa from 'koa';
+import { LlamaestroError } from '../base/errors.js';
+
+/** Above the idle time of common proxies, so that they close first. */
+const KEEP_ALIVE_MS = 75_000;
+
+export interface HttpServer {
+  readonly url: string;
+  /** Stops listening, closes idle connections; resolves when the last one is gone, or at once with `force`. */
+  close(force?: boolean): Promise<void>;
+}
+
+/** `invalid_request` when the port is taken or may not be used. */
+export function listen(app: Koa, host: string, port: number): Promise<HttpServer> {
+  const handler = app.callback();
+  const server = createServer((request, response) => void handler(request, response));
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  server.requestTimeout = 0;
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const taken = cause.code === 'EADDRINUSE';
+      const text = taken
+        ? `port ${String(port)} of ${host} is in use`
+        : `cannot listen on ${host}:${String(port)}: ${cause.message}`;
+      const remedy = 'Choose another port with --port or LLAMAESTRO_PORT, or stop the program that uses it.';
+      reject(new LlamaestroError('invalid_request', text, { param: 'port', remedy, cause }));
+    });
+    server.listen(port, host, () => {
+      const address = server.address() as AddressInfo;
+      const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
+      resolve({ url: `http://${name}:${String(address.port)}`, close: (force) => close(server, force) });
+    });
+  });
+}
+
+function close(server: Server, force = false): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+    if (force) server.closeAllConnections();
+  });
+}

@@ -1,0 +1,78 @@
+/** What `/readyz` and `/v1/status` say: pure views over the rooms' own status. */
+import type { OrchestraStatus } from '../orchestra/orchestra.js';
+import type { ModelStatus, PoolStatus } from '../pool/pool.js';
+import type { Profile } from '../schema/profile.js';
+import type { ApiParts } from './app.js';
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not, in words; also what is degraded although ready. */
+  readonly reasons: readonly string[];
+}
+
+/** Ready: runs are accepted and no resident model is still on its first way up. A failed one degrades, it does not block. */
+export function readiness(orchestra: OrchestraStatus, pool: PoolStatus, profile: Profile): Readiness {
+  if (!orchestra.accepting) return { ready: false, reasons: ['the server is draining'] };
+  const residents = new Set(profile.models.filter((m) => m.residency === 'resident' && m.available).map((m) => m.name));
+  const rising = pool.models.filter(
+    (model) => residents.has(model.name) && (model.state === 'starting' || model.state === 'loading'),
+  );
+  const reasons = rising.map((model) => `model '${model.name}' is ${model.state}`);
+  return { ready: rising.length === 0, reasons: [...reasons, ...failures(pool)] };
+}
+
+function failures(pool: PoolStatus): string[] {
+  return pool.models
+    .filter((model) => model.state === 'failed')
+    .map((model) => `model '${model.name}' failed: ${model.lastError?.message ?? 'no reason known'}`);
+}
+
+function modelBody(model: ModelStatus): Record<string, unknown> {
+  return {
+    name: model.name,
+    role: model.role,
+    state: model.state,
+    available: model.available,
+    host: model.hid ?? null,
+    pid: model.pid ?? null,
+    load_fraction: model.loadFraction ?? null,
+    architecture: model.info?.architecture ?? null,
+    parameters: model.info?.parameterCount ?? null,
+    quantisation: model.info?.quantisation ?? null,
+    context_tokens_per_slot: model.info?.contextTokensPerSlot ?? null,
+    slots: model.slots,
+    leased: model.leased,
+    queued: model.queued,
+    memory: {
+      planned: model.planned ?? null,
+      allocated: model.allocated ?? null,
+      resident_bytes: model.residentBytes ?? null,
+    },
+    load_ms: model.info?.loadMs ?? null,
+    loads: model.loads,
+    crashes: model.crashes,
+    prompt_tokens: model.promptTokens,
+    generated_tokens: model.generatedTokens,
+    retry_in_ms: model.retryInMs ?? null,
+    last_error: model.lastError ?? null,
+  };
+}
+
+/** The body of `/v1/status`. */
+export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profiles' | 'identity' | 'clock'>): unknown {
+  const orchestra = parts.orchestra.status();
+  const pool = parts.pool.status();
+  const profile = parts.profiles.current();
+  const { ready, reasons } = readiness(orchestra, pool, profile);
+  const degraded = pool.models.some((model) => model.state === 'failed');
+  return {
+    health: !ready ? 'waiting' : degraded ? 'degraded' : 'ok',
+    reasons,
+    server: { ...parts.identity, time: new Date(parts.clock.wallMs()).toISOString() },
+    profile: { name: profile.name, origin: profile.origin, warnings: profile.warnings },
+    runs: orchestra,
+    queues: Object.fromEntries(pool.models.map((model) => [model.name, model.queued])),
+    models: pool.models.map(modelBody),
+    nodes: pool.nodes,
+  };
+}
