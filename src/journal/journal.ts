@@ -42,8 +42,11 @@ export interface RunRecord extends AcceptRecord {
 export interface OpenReport {
   /** Path of the damaged database that was set aside, if one was. */
   readonly setAside?: string;
+  /** 0 for a new database. */
   readonly migratedFrom: number;
   readonly schemaVersion: number;
+  /** True when the last process did not close it; it was checked then. */
+  readonly uncleanStop?: boolean;
 }
 
 export interface Journal {
@@ -51,15 +54,19 @@ export interface Journal {
   open(): Promise<OpenReport>;
   /** A repeated id is `internal`. */
   accept(record: AcceptRecord): Promise<void>;
+  /** Changes nothing when the run is unknown or terminal. */
   route(id: string, route: RouteDecision): Promise<void>;
   /** Fence: resolves to false, changing nothing, when `attempt` is not above the last one or the run is terminal. */
   dispatch(id: string, attempt: number, hid: string): Promise<boolean>;
+  /** Changes nothing when the run is unknown or terminal. */
   delivered(id: string): Promise<void>;
-  /** Compare-and-set from non-terminal; true for the single winner. */
+  /** Compare-and-set from non-terminal; true for the single winner. An error too large to keep is shortened. */
   finish(id: string, terminal: TerminalRecord): Promise<boolean>;
   get(id: string): Promise<RunRecord | undefined>;
   /** Runs without a terminal record, oldest first. */
   unfinished(): Promise<readonly RunRecord[]>;
+  /** At most `limit` runs in the order of acceptance, after the run `afterId` (unknown: nothing) or from the first. */
+  scan(limit: number, afterId?: string): Promise<readonly RunRecord[]>;
   /** Small values that survive a restart (active profile, epoch); undefined when never set. */
   getState(key: string): Promise<string | undefined>;
   setState(key: string, value: string): Promise<void>;
