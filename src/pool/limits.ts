@@ -1,0 +1,86 @@
+/** Every number the pool waits by or bounds itself with, named in one place. Knows no mechanism: the files that use a limit say what happens at it. */
+
+const MIB = 2 ** 20;
+
+export interface PoolLimits {
+  /** Requests that may wait for one model; the next is `queue_full`. */
+  readonly maxWaiting: number;
+  /** A loaded host that says nothing for this long is stuck. Hosts speak once a second. */
+  readonly silenceMs: number;
+  /** A load without progress for this long is ended. */
+  readonly loadStallMs: number;
+  /** Longest load: the profile's load timeout plus this for each GiB planned. */
+  readonly loadPerGibMs: number;
+  /** From spawn to the host's first word. */
+  readonly startMs: number;
+  /** A decode step that takes this long is a hang; a chunk is made to take a quarter of a second. */
+  readonly stepStallMs: number;
+  /** How late a timer of ours must be before we suspect ourselves and give every host a fresh period. */
+  readonly selfBlockedMs: number;
+  /** Time for running sequences to end before an unload ends them. */
+  readonly drainMs: number;
+  /** From the exit command to the kill, and between kills. */
+  readonly exitGraceMs: number;
+  /** From SIGTERM to SIGKILL inside the node agent. */
+  readonly killGraceMs: number;
+  /** First and longest pause after a crash; it doubles in between. */
+  readonly backoffFirstMs: number;
+  readonly backoffLastMs: number;
+  /** A host that stood this long starts a new count of crashes. */
+  readonly stableMs: number;
+  /** How long a failure that would only repeat itself (a damaged file, a model that cannot fit) is remembered. */
+  readonly cooldownMs: number;
+  /** After so many crashes in a row before ready, those who wait are told instead of kept. */
+  readonly maxLoadCrashes: number;
+  /** How often the host hears which attempts are still ours; it cancels what is not renewed for 15 s. */
+  readonly renewMs: number;
+  /** Half-life of the use count that decides who is unloaded first. */
+  readonly heatHalfLifeMs: number;
+  /** How long after a host's end the device's free bytes may still lag. */
+  readonly settleMs: number;
+  /** How often free bytes are read again while they lag. */
+  readonly settlePollMs: number;
+  /** Kept free on the CPU and on each GPU: other programs, growth, and what no simulation sees. */
+  readonly cpuHeadroomBytes: number;
+  readonly gpuHeadroomBytes: number;
+  /** Measured bytes of a host beyond its plan: the process itself, and the device context on each GPU it touches. */
+  readonly cpuOverheadBytes: number;
+  readonly gpuOverheadBytes: number;
+  /** Artificial ceilings per device id; they bind together with the profile's budgets. */
+  readonly deviceBytes: Readonly<Record<string, number>>;
+  /** Answers of the node agent: lists and commands, and work that reads a model file. */
+  readonly nodeCommandMs: number;
+  readonly nodeWorkMs: number;
+  /** Commands to a host, and counting on it. */
+  readonly hostCommandMs: number;
+}
+
+export const DEFAULT_LIMITS: PoolLimits = {
+  maxWaiting: 256,
+  silenceMs: 5_000,
+  loadStallMs: 30_000,
+  loadPerGibMs: 10_000,
+  startMs: 30_000,
+  stepStallMs: 60_000,
+  selfBlockedMs: 500,
+  drainMs: 30_000,
+  exitGraceMs: 5_000,
+  killGraceMs: 2_000,
+  backoffFirstMs: 1_000,
+  backoffLastMs: 60_000,
+  stableMs: 60_000,
+  cooldownMs: 30_000,
+  maxLoadCrashes: 3,
+  renewMs: 5_000,
+  heatHalfLifeMs: 300_000,
+  settleMs: 2_000,
+  settlePollMs: 250,
+  cpuHeadroomBytes: 256 * MIB,
+  gpuHeadroomBytes: 256 * MIB,
+  cpuOverheadBytes: 64 * MIB,
+  gpuOverheadBytes: 512 * MIB,
+  deviceBytes: {},
+  nodeCommandMs: 10_000,
+  nodeWorkMs: 60_000,
+  hostCommandMs: 10_000,
+};
