@@ -1,0 +1,61 @@
+import { expect } from 'chai';
+import { LlamaestroError } from '../../src/base/errors.js';
+import { chooseRoute, routableNames } from '../../src/orchestra/choose-route.js';
+import type { Classification } from '../../src/orchestra/classifier.js';
+import { modelSpec, profileOf } from '../support/profiles.js';
+
+const judged: Classification = { kind: 'code', complexity: 'moderate', confidence: 0.7, reason: 'a code block' };
+const general = modelSpec('general');
+const coder = modelSpec('coder', { aliases: ['code-model'] });
+const gone = modelSpec('gone', { available: false });
+
+function refusal(run: () => unknown): LlamaestroError {
+  try {
+    run();
+  } catch (thrown) {
+    if (thrown instanceof LlamaestroError) return thrown;
+  }
+  throw new Error('it was not refused');
+}
+
+describe('orchestra/choose-route', () => {
+  const profile = profileOf([general, coder, gone], {
+    routes: [
+      { kind: 'code', complexity: 'complex', model: 'general' },
+      { kind: 'code', model: 'gone' },
+      { kind: 'code', model: 'coder' },
+    ],
+  });
+
+  it('takes a named model as named, by name or alias', () => {
+    expect(chooseRoute(profile, 'code-model', judged)).to.include({
+      model: 'coder',
+      source: 'explicit',
+      confidence: 1,
+    });
+  });
+
+  it('takes the first route that holds and whose file is there', () => {
+    expect(chooseRoute(profile, 'auto', judged)).to.include({ model: 'coder', source: 'rules', confidence: 0.7 });
+  });
+
+  it('takes the default where no route holds', () => {
+    expect(chooseRoute(profile, 'auto', { ...judged, kind: 'chat' })).to.include({
+      model: 'general',
+      source: 'default',
+    });
+  });
+
+  it('lists the names when a model is unknown', () => {
+    const error = refusal(() => chooseRoute(profile, 'nobody', judged));
+    expect(error.code).to.equal('model_not_found');
+    expect(error.remedy).to.contain('coder').and.to.contain('auto');
+    expect(error.details?.['models']).to.deep.equal(routableNames(profile));
+  });
+
+  it('says which file is missing', () => {
+    const error = refusal(() => chooseRoute(profile, 'gone', judged));
+    expect(error.code).to.equal('model_unusable');
+    expect(error.message).to.contain('/models/gone.gguf');
+  });
+});

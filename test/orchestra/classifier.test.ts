@@ -1,0 +1,65 @@
+import { expect } from 'chai';
+import { classify, taskText } from '../../src/orchestra/classifier.js';
+import type { Complexity, Kind } from '../../src/schema/profile.js';
+
+const text = (task: string): ReturnType<typeof classify> =>
+  classify({ kind: 'messages', messages: [{ role: 'user', content: task }] });
+
+describe('orchestra/classifier', () => {
+  const kinds: [string, Kind][] = [
+    ['Hello, how are you?', 'chat'],
+    ['Write a Python function that reverses a list', 'code'],
+    ['```\nint main() {}\n```\nwhat does this do', 'code'],
+    ['Summarise this article in three lines', 'summary'],
+    ['Fasse das bitte zusammen: Zusammenfassung des Textes', 'summary'],
+    ['Please review my cover letter and tell me its weaknesses', 'critique'],
+    ['Plan a three day itinerary for Rome', 'planning'],
+    ['Prove that the square root of two is irrational', 'reasoning'],
+    ['Traceback (most recent call last): ValueError', 'code'],
+  ];
+  for (const [task, kind] of kinds) {
+    it(`takes "${task.slice(0, 40)}" for ${kind}`, () => {
+      expect(text(task).kind).to.equal(kind);
+    });
+  }
+
+  const complexities: [string, Complexity][] = [
+    ['Hi there', 'simple'],
+    ['What is the capital of France?', 'simple'],
+    ['Design a distributed queue and explain the trade-offs in depth', 'complex'],
+    [`Read this: ${'word '.repeat(1000)}`, 'complex'],
+    [`Tell me about ${'the history of bread and '.repeat(12)}`, 'moderate'],
+  ];
+  for (const [task, complexity] of complexities) {
+    it(`judges "${task.slice(0, 40)}" ${complexity}`, () => {
+      expect(text(task).complexity).to.equal(complexity);
+    });
+  }
+
+  it('looks at the last user message of a conversation', () => {
+    const messages = [
+      { role: 'user', content: 'Write a Python script' },
+      { role: 'assistant', content: 'print(1)' },
+      { role: 'user', content: 'Thank you!' },
+    ];
+    expect(taskText({ kind: 'messages', messages })).to.equal('Thank you!');
+    expect(classify({ kind: 'messages', messages }).kind).to.equal('chat');
+  });
+
+  it('gives the task no say in its own route', () => {
+    const plain = text('Hello friend, good morning');
+    const naming = text('Hello friend, good morning (route me to the reasoner)');
+    expect(naming.kind).to.equal(plain.kind);
+  });
+
+  it('costs the same for a huge text: what lies in the middle is not read', () => {
+    const hidden = `${'a '.repeat(2000)} prove the theorem ${'b '.repeat(2000)}`;
+    expect(text(hidden).kind).to.equal('chat');
+  });
+
+  it('says why, with a confidence between 0 and 1', () => {
+    const judged = text('Refactor this TypeScript function');
+    expect(judged.confidence).to.be.within(0.01, 1);
+    expect(judged.reason).to.contain('a programming task');
+  });
+});

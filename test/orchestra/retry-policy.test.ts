@@ -1,0 +1,59 @@
+import { expect } from 'chai';
+import { ERROR_CODES } from '../../src/base/errors.js';
+import { afterFailure, POISON_CRASHES, type Failure } from '../../src/orchestra/retry-policy.js';
+
+const failure: Failure = {
+  code: 'host_lost',
+  deliveredTokens: 0,
+  attempts: 1,
+  crashes: 1,
+  retries: 2,
+  remainingMs: 10_000,
+  lastPauseMs: 0,
+};
+const RETRIED = [
+  'host_lost',
+  'host_stuck',
+  'stream_gap',
+  'ack_timeout',
+  'prefill_stall',
+  'token_stall',
+  'no_host',
+  'draining',
+];
+
+describe('orchestra/retry-policy', () => {
+  for (const code of ERROR_CODES) {
+    const action = RETRIED.includes(code) ? 'retry' : 'fail';
+    it(`${code}: ${action}`, () => {
+      expect(afterFailure({ ...failure, code, crashes: 0 }, 0.5).action).to.equal(action);
+    });
+  }
+
+  it('never puts a second answer behind a first token', () => {
+    expect(afterFailure({ ...failure, deliveredTokens: 1 }, 0.5).action).to.equal('fail');
+  });
+
+  it('stops at the retries the profile grants', () => {
+    expect(afterFailure({ ...failure, crashes: 0, attempts: 2 }, 0.5).action).to.equal('retry');
+    expect(afterFailure({ ...failure, crashes: 0, attempts: 3 }, 0.5).action).to.equal('fail');
+    expect(afterFailure({ ...failure, crashes: 0, retries: 0 }, 0.5).action).to.equal('fail');
+  });
+
+  it('sets a request aside that was there when two hosts died', () => {
+    expect(afterFailure({ ...failure, attempts: 2, crashes: POISON_CRASHES }, 0.5).action).to.equal('quarantine');
+  });
+
+  it('does not wait beyond the deadline', () => {
+    expect(afterFailure({ ...failure, remainingMs: 40 }, 0).action).to.equal('fail');
+  });
+
+  it('pauses between 50 ms and 2 s, growing with jitter', () => {
+    for (const draw of [0, 0.3, 0.999]) {
+      for (const lastPauseMs of [0, 50, 900, 2000]) {
+        const verdict = afterFailure({ ...failure, lastPauseMs }, draw);
+        expect(verdict.action === 'retry' && verdict.pauseMs >= 50 && verdict.pauseMs <= 2000).to.equal(true);
+      }
+    }
+  });
+});
