@@ -1,0 +1,151 @@
+#include "engine-wrap.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "promise.h"
+#include "translate-in.h"
+#include "translate-out.h"
+
+namespace llamaestro::binding {
+
+namespace {
+
+// Texts up to this size are tokenized at once: well under a millisecond.
+constexpr size_t kInlineTextBytes = 2048;
+constexpr size_t kInlineTokens = 4096;
+
+Error laneFull() { return {codes::kQueueFull, "too many texts wait to be tokenized", "", {}}; }
+
+Napi::Value toWords(Napi::Env env, const std::vector<uint32_t>& tokens) {
+  auto array = Napi::Uint32Array::New(env, tokens.size());
+  std::copy(tokens.begin(), tokens.end(), array.Data());
+  return array;
+}
+
+}  // namespace
+
+void EngineWrap::define(Napi::Env env, Environment& environment) {
+  const Napi::Function constructor = DefineClass(env, "NativeHandle",
+                                                 {
+                                                     InstanceMethod<&EngineWrap::memory>("memory"),
+                                                     InstanceMethod<&EngineWrap::stats>("stats"),
+                                                     InstanceMethod<&EngineWrap::submit>("submit"),
+                                                     InstanceMethod<&EngineWrap::cancel>("cancel"),
+                                                     InstanceMethod<&EngineWrap::tokenize>("tokenize"),
+                                                     InstanceMethod<&EngineWrap::detokenize>("detokenize"),
+                                                     InstanceMethod<&EngineWrap::embed>("embed"),
+                                                     InstanceMethod<&EngineWrap::rerank>("rerank"),
+                                                     InstanceMethod<&EngineWrap::close>("close"),
+                                                 });
+  environment.engineClass() = Napi::Persistent(constructor);
+}
+
+Napi::Object EngineWrap::make(Napi::Env env, Environment& environment, const std::shared_ptr<EngineSlot>& slot) {
+  auto carrier = slot;
+  const auto external = Napi::External<std::shared_ptr<EngineSlot>>::New(env, &carrier);
+  Napi::Object object = environment.engineClass().New({external});
+  object.Set("id", Napi::Number::New(env, slot->id));
+  object.Set("info", toJs(env, slot->engine->info()));
+  object.Set("planned", toJs(env, slot->engine->planned()));
+  return object;
+}
+
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<EngineWrap>(info), environment_(Environment::of(info.Env())) {
+  if (info.Length() != 1 || !info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "engines come from load()");
+  slot_ = *info[0].As<Napi::External<std::shared_ptr<EngineSlot>>>().Data();
+}
+
+EngineWrap::~EngineWrap() {
+  if (slot_) environment_->abandon(slot_);
+}
+
+Napi::Value EngineWrap::memory(const Napi::CallbackInfo& info) { return toJs(info.Env(), slot_->engine->memory()); }
+
+Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) { return toJs(info.Env(), slot_->engine->stats()); }
+
+Napi::Value EngineWrap::submit(const Napi::CallbackInfo& info) {
+  const SequenceRequest request = toSequenceRequest(info[0].As<Napi::Object>());
+  const Result<uint32_t> result = slot_->engine->submit(request);
+  if (!result.ok()) throw toThrown(info.Env(), result.error());
+  environment_->beginWork();  // ends with the Finished row
+  return Napi::Number::New(info.Env(), result.value());
+}
+
+void EngineWrap::cancel(const Napi::CallbackInfo& info) {
+  slot_->engine->cancel(info[0].As<Napi::Number>().Uint32Value());
+}
+
+Napi::Value EngineWrap::tokenize(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto prompt = std::make_shared<Prompt>(toPrompt(info[0].As<Napi::Object>()));
+  using Tokens = std::vector<uint32_t>;
+  auto pending = std::make_shared<Pending<Tokens>>(env, environment_, toWords);
+  const bool isShort = prompt->kind == Prompt::Kind::Text && textBytes(*prompt) <= kInlineTextBytes;
+  if (isShort) {
+    pending->settle(env, slot_->engine->tokenize(*prompt));
+  } else if (!environment_->texts().post([pending, prompt, engine = slot_->engine] {
+               Pending<Tokens>::post(pending, engine->tokenize(*prompt));
+             })) {
+    pending->settle(env, laneFull());
+  }
+  return pending->promise();
+}
+
+Napi::Value EngineWrap::detokenize(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto tokens = std::make_shared<std::vector<double>>(toDoubles(info[0]));
+  auto pending = std::make_shared<Pending<std::string>>(
+      env, environment_, [](Napi::Env inner, std::string& text) { return Napi::String::New(inner, text); });
+  if (tokens->size() <= kInlineTokens) {
+    pending->settle(env, slot_->engine->detokenize(*tokens));
+  } else if (!environment_->texts().post([pending, tokens, engine = slot_->engine] {
+               Pending<std::string>::post(pending, engine->detokenize(*tokens));
+             })) {
+    pending->settle(env, laneFull());
+  }
+  return pending->promise();
+}
+
+Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
+  return startJob(info.Env(), [inputs = toStrings(info[0])](Engine& engine) { return engine.embed(inputs); });
+}
+
+Napi::Value EngineWrap::rerank(const Napi::CallbackInfo& info) {
+  return startJob(info.Env(), [query = info[0].As<Napi::String>().Utf8Value(), documents = toStrings(info[1])](
+                                  Engine& engine) { return engine.rerank(query, documents); });
+}
+
+// The start tokenizes, so it has a thread; what it starts is one more open work, which ends with the JobRow.
+Napi::Value EngineWrap::startJob(Napi::Env env, JobStart start) {
+  auto pending = std::make_shared<Pending<uint32_t>>(
+      env, environment_, [](Napi::Env inner, uint32_t& job) { return Napi::Number::New(inner, job); });
+  environment_->beginWork();
+  const bool isPosted = environment_->texts().post(
+      [pending, start = std::move(start), engine = slot_->engine, environment = environment_.get()] {
+        Result<uint32_t> result = start(*engine);
+        if (!result.ok()) environment->complete([environment](Napi::Env) { environment->endWork(); });
+        Pending<uint32_t>::post(pending, std::move(result));
+      });
+  if (!isPosted) {
+    environment_->endWork();
+    pending->settle(env, laneFull());
+  }
+  return pending->promise();
+}
+
+Napi::Value EngineWrap::close(const Napi::CallbackInfo& info) {
+  auto pending = std::make_shared<Pending<Done>>(info.Env(), environment_,
+                                                 [](Napi::Env inner, Done&) { return inner.Undefined(); });
+  slot_->engine->beginClose();
+  environment_->threads().run([pending, slot = slot_, environment = environment_.get()] {
+    environment->closeSlot(slot);
+    Pending<Done>::post(pending, Done{});
+  });
+  return pending->promise();
+}
+
+}  // namespace llamaestro::binding

@@ -1,0 +1,17 @@
+// The functions the addon exports, one file each per concern; module.cpp puts them together.
+#pragma once
+
+#include <napi.h>
+
+namespace llamaestro::binding {
+
+// devices(), version, build.
+void exportDevices(Napi::Env env, Napi::Object exports);
+// plan(), load(), cancel(), listen().
+void exportLoading(Napi::Env env, Napi::Object exports);
+// startLifeline(), stopLifeline().
+void exportLifeline(Napi::Env env, Napi::Object exports);
+// recentLogLines(), logToStderr().
+void exportLog(Napi::Env env, Napi::Object exports);
+
+}  // namespace llamaestro::binding

@@ -1,0 +1,108 @@
+#include "translate-in.h"
+
+namespace llamaestro::binding {
+
+namespace {
+
+bool isAbsent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
+
+std::string text(const Napi::Value& value) { return value.As<Napi::String>().Utf8Value(); }
+
+std::string optionalText(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return isAbsent(value) ? std::string() : text(value);
+}
+
+Number optionalNumber(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return isAbsent(value) ? Number() : Number(value.As<Napi::Number>().DoubleValue());
+}
+
+bool optionalFlag(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return !isAbsent(value) && value.As<Napi::Boolean>().Value();
+}
+
+std::vector<ChatMessage> toMessages(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<ChatMessage> messages;
+  messages.reserve(array.Length());
+  for (uint32_t index = 0; index < array.Length(); index++) {
+    const auto message = array.Get(index).As<Napi::Object>();
+    messages.push_back({text(message.Get("role")), text(message.Get("content"))});
+  }
+  return messages;
+}
+
+}  // namespace
+
+LoadOptions toLoadOptions(const Napi::Object& value) {
+  LoadOptions options;
+  options.file = text(value.Get("file"));
+  options.purpose = text(value.Get("purpose"));
+  options.contextTokens = optionalNumber(value, "contextTokens");
+  options.slots = optionalNumber(value, "slots");
+  // 'auto' is the default and has no number.
+  if (value.Get("gpuLayers").IsNumber()) options.gpuLayers = optionalNumber(value, "gpuLayers");
+  options.kvTypeK = optionalText(value, "kvTypeK");
+  options.kvTypeV = optionalText(value, "kvTypeV");
+  options.flashAttention = optionalText(value, "flashAttention");
+  options.kvLayout = optionalText(value, "kvLayout");
+  options.threads = optionalNumber(value, "threads");
+  options.chunkTokens = optionalNumber(value, "chunkTokens");
+  options.mmap = optionalFlag(value, "mmap");
+  options.stepLock = optionalText(value, "stepLock");
+  return options;
+}
+
+Prompt toPrompt(const Napi::Object& value) {
+  Prompt prompt;
+  const std::string kind = text(value.Get("kind"));
+  if (kind == "tokens") {
+    prompt.kind = Prompt::Kind::Tokens;
+    prompt.tokens = toDoubles(value.Get("tokens"));
+  } else if (kind == "messages") {
+    prompt.kind = Prompt::Kind::Messages;
+    prompt.messages = toMessages(value.Get("messages"));
+  } else {
+    prompt.kind = Prompt::Kind::Text;
+    prompt.text = text(value.Get("text"));
+  }
+  return prompt;
+}
+
+SequenceRequest toSequenceRequest(const Napi::Object& value) {
+  SequenceRequest request;
+  request.prompt = toPrompt(value.Get("prompt").As<Napi::Object>());
+  request.maxTokens = optionalNumber(value, "maxTokens");
+  const Napi::Value stop = value.Get("stop");
+  if (!isAbsent(stop)) request.stop = toStrings(stop);
+  request.ignoreEos = optionalFlag(value, "ignoreEos");
+  request.temperature = optionalNumber(value, "temperature");
+  request.topK = optionalNumber(value, "topK");
+  request.topP = optionalNumber(value, "topP");
+  request.minP = optionalNumber(value, "minP");
+  request.seed = optionalNumber(value, "seed");
+  return request;
+}
+
+std::vector<std::string> toStrings(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> strings;
+  strings.reserve(array.Length());
+  for (uint32_t index = 0; index < array.Length(); index++) strings.push_back(text(array.Get(index)));
+  return strings;
+}
+
+std::vector<double> toDoubles(const Napi::Value& float64Array) {
+  const auto array = float64Array.As<Napi::Float64Array>();
+  return std::vector<double>(array.Data(), array.Data() + array.ElementLength());
+}
+
+size_t textBytes(const Prompt& prompt) {
+  size_t bytes = prompt.text.size();
+  for (const ChatMessage& message : prompt.messages) bytes += message.role.size() + message.content.size();
+  return bytes;
+}
+
+}  // namespace llamaestro::binding
