@@ -1,0 +1,38 @@
+/** HTTP to the gateway, errors as they are everywhere else. Exit code 2 means that nothing answers. */
+import type { Command } from 'commander';
+import { isErrorCode, LlamaestroError } from '../base/errors.js';
+
+/** The base URL given to the program, or its default. */
+export function urlOf(command: Command): string {
+  return String(command.optsWithGlobals()['url']);
+}
+
+interface ProblemBody {
+  readonly error?: { readonly code?: unknown; readonly message?: unknown };
+  readonly remedy?: unknown;
+}
+
+/** The JSON answer of a route. `no_host` when nothing listens; otherwise the server's own error. */
+export async function call(url: string, path: string, body?: unknown): Promise<unknown> {
+  const init =
+    body === undefined
+      ? {}
+      : { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  let response: Response;
+  try {
+    response = await fetch(new URL(path, url), init);
+  } catch (cause) {
+    const remedy = 'Start it with "npm start", or give --url.';
+    throw new LlamaestroError('no_host', `no server answers at ${url}`, { remedy, cause });
+  }
+  const answer = (await response.json()) as ProblemBody;
+  if (response.ok) return answer;
+  const code = answer.error?.code;
+  throw new LlamaestroError(
+    isErrorCode(code) ? code : 'internal',
+    String(answer.error?.message ?? response.statusText),
+    {
+      ...(typeof answer.remedy === 'string' ? { remedy: answer.remedy } : {}),
+    },
+  );
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env node
+/** The command line: one file per verb, all of them HTTP clients of a running gateway. */
+import { Command } from 'commander';
+import { readGatewayConfig } from '../schema/config.js';
+import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import { addStatus } from './status.js';
+import { addSwitch } from './switch.js';
+
+const config = readGatewayConfig();
+const program = new Command('llamaestro')
+  .description('Runs a whole set of local language models as one orchestra')
+  .option('--url <url>', 'where the gateway listens', `http://${config.host}:${String(config.port)}`)
+  .showHelpAfterError();
+addStatus(program);
+addSwitch(program);
+
+try {
+  await program.parseAsync();
+} catch (thrown) {
+  const error = toLlamaestroError(thrown);
+  process.stderr.write(`${error.message}\n${error.remedy}\n`);
+  process.exitCode = error instanceof LlamaestroError && error.code === 'no_host' ? 2 : 1;
+}

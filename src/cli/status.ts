@@ -1,0 +1,61 @@
+/** `llamaestro status`: health, models and queues in one look; `--json` gives the whole body. */
+import type { Command } from 'commander';
+import { call, urlOf } from './client.js';
+
+interface StatusModel {
+  readonly name: string;
+  readonly role: string;
+  readonly state: string;
+  readonly slots: number;
+  readonly leased: number;
+  readonly queued: number;
+  readonly crashes: number;
+  readonly memory: { readonly allocated: { readonly totalBytes: number } | null };
+}
+
+interface Status {
+  readonly health: string;
+  readonly reasons: readonly string[];
+  readonly profile: { readonly name: string };
+  readonly runs: { readonly running: number; readonly completed: number; readonly failed: number };
+  readonly models: readonly StatusModel[];
+}
+
+const MIB = 1024 * 1024;
+
+/** The status as lines of a table. Pure. */
+export function statusLines(url: string, status: Status): readonly string[] {
+  const { running, completed, failed } = status.runs;
+  const rows = status.models.map((model) => [
+    model.name,
+    model.role,
+    model.state,
+    `${String(model.leased)}/${String(model.slots)}`,
+    String(model.queued),
+    model.memory.allocated === null ? '-' : `${(model.memory.allocated.totalBytes / MIB).toFixed(1)} MiB`,
+    String(model.crashes),
+  ]);
+  const table = [['model', 'role', 'state', 'in use', 'queued', 'memory', 'crashes'], ...rows];
+  const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
+  const line = (row: readonly string[]): string =>
+    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
+  return [
+    `${url}: ${status.health}, profile '${status.profile.name}', ${String(running)} running, ${String(completed)} completed, ${String(failed)} failed`,
+    ...status.reasons.map((reason) => `  ${reason}`),
+    ...table.map((row) => line(row).trimEnd()),
+  ];
+}
+
+export function addStatus(program: Command): void {
+  program
+    .command('status')
+    .description('what runs, what is loaded, what waits')
+    .option('--json', 'the whole answer of /v1/status')
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const url = urlOf(command);
+      const status = await call(url, '/v1/status');
+      const text =
+        options.json === true ? JSON.stringify(status, null, 2) : statusLines(url, status as Status).join('\n');
+      process.stdout.write(`${text}\n`);
+    });
+}
