@@ -32,11 +32,12 @@ export const vendoredLlamaDir = path.join(rootDir, 'vendor', 'llama.cpp');
  * @param {string} home the person's home folder
  * @returns {string} absolute path; it may not exist yet
  */
-export function stateDir(env = process.env, platform = process.platform, home = homedir()) {
+export function stateDir(env = process.env, platform = process.platform, home = env.HOME || homedir()) {
   if (env.LLAMAESTRO_HOME) return path.resolve(env.LLAMAESTRO_HOME);
   if (platform === 'darwin') return path.join(home, 'Library', 'Application Support', 'llamaestro');
   if (platform === 'win32') return path.join(env.LOCALAPPDATA || path.join(home, 'AppData', 'Local'), 'llamaestro');
-  return path.join(env.XDG_DATA_HOME || path.join(home, '.local', 'share'), 'llamaestro');
+  const xdg = env.XDG_DATA_HOME;
+  return path.join(xdg && path.isAbsolute(xdg) ? xdg : path.join(home, '.local', 'share'), 'llamaestro');
 }
 
 /** A path as a person would type it from the checkout; unchanged when it lies elsewhere. */

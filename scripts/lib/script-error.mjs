@@ -38,12 +38,13 @@ export function describeError(error) {
 }
 
 /**
- * Runs a script's main function; on failure prints the error and sets the exit status.
+ * Runs a script's main function and takes its number as exit status; on failure prints the error.
  * @param {() => Promise<number | void>} main
  */
 export async function runMain(main) {
   try {
-    process.exitCode = (await main()) ?? exitStatus.ok;
+    const status = await main();
+    if (typeof status === 'number') process.exitCode = status;
   } catch (error) {
     process.stderr.write(describeError(error).join('\n') + '\n');
     process.exitCode = error instanceof ScriptError ? error.status : exitStatus.failed;

@@ -5,7 +5,16 @@
  * nothing about how it is built.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { capture, npmCommand, run } from '../lib/exec.mjs';
 import { rootDir, vendoredLlamaDir } from '../lib/paths.mjs';
@@ -19,6 +28,8 @@ const patchDir = path.join(vendorDir, 'patches');
 
 /** Name of the stamp inside the unpacked tree; its content changes whenever the source does. */
 export const vendorStampName = '.llamaestro-stamp';
+
+const stampFile = path.join(vendoredLlamaDir, vendorStampName);
 
 /**
  * @typedef {{ component: string, licence: string, file?: string, header?: string, lines?: number,
@@ -40,9 +51,8 @@ export function readPin() {
 export async function ensureLlamaSource({ status, logPath, env = process.env }) {
   if (env.LLAMA_CPP_DIR) return { dir: checkOwnTree(env.LLAMA_CPP_DIR), changed: false, own: true };
   const pin = readPin();
-  const patches = filesUnder(patchDir, (file) => file.endsWith('.patch'));
-  const stampFile = path.join(vendoredLlamaDir, vendorStampName);
-  const hash = hashInputs({ files: [...patches], values: { tree: pin.tree, paths: pin.paths, notices: pin.notices } });
+  const patches = listPatches();
+  const hash = sourceHash(pin, patches);
   if (stampMatches(stampFile, hash)) return { dir: vendoredLlamaDir, changed: false, own: false };
 
   mkdirSync(cacheDir, { recursive: true });
@@ -61,6 +71,23 @@ export async function ensureLlamaSource({ status, logPath, env = process.env }) 
     rmSync(work, { recursive: true, force: true });
   }
   return { dir: vendoredLlamaDir, changed: true, own: false };
+}
+
+/** @returns {boolean} whether there is nothing to fetch or unpack */
+export function llamaSourceReady(env = process.env) {
+  return Boolean(env.LLAMA_CPP_DIR) || stampMatches(stampFile, sourceHash(readPin(), listPatches()));
+}
+
+function listPatches() {
+  return filesUnder(patchDir, (file) => file.endsWith('.patch'));
+}
+
+/**
+ * @param {Pin} pin
+ * @param {readonly string[]} patches
+ */
+function sourceHash({ tree, paths, notices }, patches) {
+  return hashInputs({ files: patches, values: { tree, paths, notices } });
 }
 
 /** @param {string} dir */
@@ -198,7 +225,9 @@ function writeNotices(pin, tree) {
 function noticeText(notice, tree) {
   if (notice.text) return notice.text;
   if (notice.file) return readFileSync(path.join(tree, notice.file), 'utf8');
-  const lines = readFileSync(path.join(tree, notice.header ?? ''), 'utf8').split('\n').slice(0, notice.lines);
+  const lines = readFileSync(path.join(tree, notice.header ?? ''), 'utf8')
+    .split('\n')
+    .slice(0, notice.lines);
   return lines.map((line) => line.replace(/^(\/\/ ?|\/\*|\*\/)/, '')).join('\n');
 }
 

@@ -1,0 +1,209 @@
+// @ts-check
+/**
+ * What a person may say to `npm start`, checked, and how two sets of settings differ. Pure but for looking whether a
+ * named file exists; knows nothing about processes.
+ */
+import { closeSync, existsSync, openSync, readSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { ScriptError, exitStatus } from '../lib/script-error.mjs';
+
+const defaults = Object.freeze({ host: '127.0.0.1', port: 8080, profile: 'demo', contextTokens: 8192, slots: 4 });
+const maxSlots = 64;
+const optionNames = /** @type {const} */ ([
+  'port',
+  'host',
+  'profile',
+  'model',
+  'context',
+  'slots',
+  'wait',
+  'foreground',
+]);
+
+/** Shown with every fault of the command line. */
+export const startUsage =
+  'npm start -- [--foreground] [--port N] [--host ADDRESS] [--profile NAME|PATH | --model FILE.gguf [--context N] [--slots N]] [--wait SECONDS]';
+
+/**
+ * What decides whether a running gateway is the one that was asked for.
+ * @typedef {{ host: string, port: number, profile: string } |
+ *   { host: string, port: number, model: string, contextTokens: number, slots: number }} Settings
+ *
+ * @typedef {{ settings: Settings, foreground: boolean, waitMs: number }} StartRequest
+ */
+
+/**
+ * @param {readonly string[]} argv
+ * @param {Record<string, string | undefined>} env
+ * @param {string} cwd where the person stands; relative paths begin there
+ * @returns {StartRequest} throws a ScriptError with the usage
+ */
+export function parseStartRequest(argv, env, cwd) {
+  refuseOptionsKeptByNpm(env);
+  const values = parseOptions(argv.filter((word) => word !== '--'));
+  const host = values.host ?? (env.LLAMAESTRO_HOST || defaults.host);
+  const port = wholeNumber('--port', values.port ?? (env.LLAMAESTRO_PORT || defaults.port), 1, 65_535);
+  const waitMs = wholeNumber('--wait', values.wait ?? 60, 1, 86_400) * 1000;
+  const foreground = values.foreground ?? false;
+  if (values.model === undefined) {
+    for (const name of /** @type {const} */ (['context', 'slots'])) {
+      if (values[name] !== undefined) throw usage(`--${name} belongs to --model; a profile names it for each model`);
+    }
+    const profile = asPathIfPath(values.profile ?? (env.LLAMAESTRO_PROFILE || defaults.profile), cwd);
+    return { settings: { host, port, profile }, foreground, waitMs };
+  }
+  if (values.profile !== undefined)
+    throw usage('--profile and --model exclude each other: a profile is made up for one file');
+  const contextTokens = wholeNumber('--context', values.context ?? defaults.contextTokens, 1, 2 ** 30);
+  const slots = wholeNumber('--slots', values.slots ?? defaults.slots, 1, maxSlots);
+  if (contextTokens < slots)
+    throw usage(`--context ${contextTokens} is less than one token for each of ${slots} slots`);
+  return { settings: { host, port, model: path.resolve(cwd, values.model), contextTokens, slots }, foreground, waitMs };
+}
+
+/** @param {readonly string[]} argv */
+function parseOptions(argv) {
+  const text = /** @type {const} */ ({ type: 'string' });
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        foreground: { type: 'boolean' },
+        port: text,
+        host: text,
+        profile: text,
+        model: text,
+        context: text,
+        slots: text,
+        wait: text,
+      },
+    }).values;
+  } catch (error) {
+    throw usage(error instanceof Error ? (error.message.split('. ')[0] ?? '') : String(error));
+  }
+}
+
+/**
+ * `npm start --port 9000` without `--` gives the option to npm, which tells us nothing but an environment variable.
+ * @param {Record<string, string | undefined>} env
+ */
+function refuseOptionsKeptByNpm(env) {
+  const kept = optionNames.filter((name) => env[`npm_config_${name}`] !== undefined);
+  if (env.npm_lifecycle_event !== 'start' || kept.length === 0) return;
+  throw usage(`npm kept ${kept.map((name) => `--${name}`).join(' and ')} for itself: options of ours come after --`);
+}
+
+/**
+ * @param {string} option
+ * @param {string | number} value
+ * @param {number} least
+ * @param {number} most
+ * @returns {number}
+ */
+function wholeNumber(option, value, least, most) {
+  const number = typeof value === 'number' ? value : /^\d+$/.test(value) ? Number(value) : NaN;
+  if (number >= least && number <= most) return number;
+  throw usage(`${option} is "${value}"; it must be a whole number from ${least} to ${most}`);
+}
+
+/**
+ * @param {string} profile
+ * @param {string} cwd
+ */
+function asPathIfPath(profile, cwd) {
+  return /[\\/]|\.ya?ml$/.test(profile) ? path.resolve(cwd, profile) : profile;
+}
+
+/** @param {string} message */
+function usage(message) {
+  return new ScriptError(message, { status: exitStatus.usage, remedy: startUsage });
+}
+
+/**
+ * Finds what can be found before minutes go into the set-up: a file that is not there, a name that no profile has.
+ * @param {Settings} settings
+ * @param {readonly string[]} profileFolders searched for NAME.yaml
+ */
+export function checkFiles(settings, profileFolders) {
+  if ('model' in settings) return checkModelFile(settings.model);
+  const { profile } = settings;
+  if (path.isAbsolute(profile)) {
+    if (!existsSync(profile)) throw new ScriptError(`the profile ${profile} does not exist`, { remedy: startUsage });
+    return;
+  }
+  const names = profileFolders.flatMap(profileNames);
+  if (names.includes(profile)) return;
+  throw new ScriptError(`there is no profile "${profile}"`, {
+    remedy: `the profiles here: ${[...new Set(names)].sort().join(', ') || 'none'}; or name a file: --profile ./NAME.yaml`,
+  });
+}
+
+/** @param {string} folder */
+function profileNames(folder) {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder).flatMap((file) => /^(.+)\.ya?ml$/.exec(file)?.[1] ?? []);
+}
+
+/** @param {string} file */
+function checkModelFile(file) {
+  const remedy = 'name a GGUF file: npm start -- --model FILE.gguf';
+  const magic = Buffer.alloc(4);
+  try {
+    const descriptor = openSync(file, 'r');
+    readSync(descriptor, magic, 0, magic.length, 0);
+    closeSync(descriptor);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const why = { ENOENT: 'does not exist', EACCES: 'may not be read by you', EISDIR: 'is a folder' }[code];
+    throw new ScriptError(`the model file ${file} ${why ?? `cannot be read (${code})`}`, { remedy });
+  }
+  if (magic.toString('latin1') !== 'GGUF') throw new ScriptError(`${file} is not a GGUF file`, { remedy });
+}
+
+/**
+ * The settings in which two gateways differ, for a person to read.
+ * @param {Settings} running
+ * @param {Settings} wanted
+ * @returns {string[]} empty when they are the same
+ */
+export function settingsDifference(running, wanted) {
+  const have = /** @type {Record<string, unknown>} */ (running);
+  const want = /** @type {Record<string, unknown>} */ (wanted);
+  return [...new Set([...Object.keys(have), ...Object.keys(want)])]
+    .filter((name) => have[name] !== want[name])
+    .map((name) => `${name} is ${have[name] ?? 'not set'}, you asked for ${want[name] ?? 'none'}`);
+}
+
+/**
+ * The gateway's command line.
+ * @param {Settings} settings
+ * @returns {string[]}
+ */
+export function gatewayArguments(settings) {
+  const address = ['--port', String(settings.port), '--host', settings.host];
+  if ('profile' in settings) return [...address, '--profile', settings.profile];
+  const { model, contextTokens, slots } = settings;
+  return [...address, '--model', model, '--context', String(contextTokens), '--slots', String(slots)];
+}
+
+/**
+ * Where a client on this machine reaches the gateway.
+ * @param {Settings} settings
+ * @returns {string}
+ */
+export function gatewayUrl({ host, port }) {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/**
+ * What is running, in a few words.
+ * @param {Settings} settings
+ * @returns {string}
+ */
+export function settingsText(settings) {
+  if ('profile' in settings) return `profile ${settings.profile}`;
+  const perSlot = Math.floor(settings.contextTokens / settings.slots);
+  return `model ${path.basename(settings.model)}, ${settings.slots} slots of ${perSlot} tokens each`;
+}

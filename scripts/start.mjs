@@ -1,0 +1,133 @@
+// @ts-check
+/**
+ * `npm start`: sets up what is not set up, starts the gateway in the background, waits until it is ready and says where
+ * it is and what to try. Exit status 3: a gateway with other settings is running.
+ */
+import path from 'node:path';
+import { withLock } from './lib/lock.mjs';
+import { rootDir, shortPath, stateDir } from './lib/paths.mjs';
+import { stdoutReporter } from './lib/reporter.mjs';
+import { exitStatus, runMain } from './lib/script-error.mjs';
+import { checkPortIsFree, endProcessTree, startGateway, waitUntilReady } from './lifecycle/gateway-process.mjs';
+import { removeGatewayRecord, runningGateway, writeGatewayRecord } from './lifecycle/pid-file.mjs';
+import { checkFiles, gatewayUrl, parseStartRequest, settingsDifference, settingsText } from './lifecycle/settings.mjs';
+import { setUp } from './setup/steps.mjs';
+
+const lockWaitMs = 30 * 60_000;
+const drainMs = 35_000;
+
+/**
+ * @typedef {import('./lifecycle/settings.mjs').StartRequest} StartRequest
+ * @typedef {import('./lib/reporter.mjs').StepReport} StepReport
+ */
+
+const home = stateDir();
+const reporter = stdoutReporter();
+
+await runMain(async () => {
+  const request = parseStartRequest(process.argv.slice(2), process.env, process.env.INIT_CWD ?? process.cwd());
+  checkFiles(request.settings, [path.join(rootDir, 'profiles'), path.join(home, 'profiles')]);
+  const onWait = (/** @type {number} */ pid) => reporter.line(`process ${pid} is starting a gateway; waiting for it`);
+  const outcome = await withLock(path.join(home, 'start.lock'), { waitMs: lockWaitMs, onWait }, () => start(request));
+  return outcome instanceof Function ? outcome() : outcome;
+});
+
+/**
+ * @param {StartRequest} request
+ * @returns {Promise<number | (() => Promise<number>)>} an exit status, or what is left to do in the foreground
+ */
+async function start(request) {
+  const running = runningGateway(home);
+  if (running) return tellRunning(running, request.settings);
+  await checkPortIsFree(request.settings);
+  await setUp({ reporter });
+  await checkPortIsFree(request.settings);
+
+  const gateway = startGateway(request.settings, { home, foreground: request.foreground });
+  const url = gatewayUrl(request.settings);
+  const { pid, startToken, logPath } = gateway;
+  const startedAt = new Date().toISOString();
+  writeGatewayRecord(home, { pid, startToken, url, logPath, startedAt, settings: request.settings });
+  const stopListening = request.foreground ? passSignalsTo(gateway) : () => {};
+  const report = reporter.step('gateway');
+  try {
+    report.status('waiting until it is ready');
+    await waitUntilReady(gateway, request.settings, { waitMs: request.waitMs, status: report.status });
+  } catch (error) {
+    report.failed();
+    removeGatewayRecord(home, pid);
+    throw error;
+  }
+  report.done('ready');
+  tellReady(request, pid, logPath);
+  if (!request.foreground) return exitStatus.ok;
+  return async () => {
+    const status = await gateway.exited;
+    stopListening();
+    removeGatewayRecord(home, pid);
+    return status;
+  };
+}
+
+/**
+ * @param {import('./lifecycle/pid-file.mjs').GatewayRecord} running
+ * @param {import('./lifecycle/settings.mjs').Settings} wanted
+ * @returns {number}
+ */
+function tellRunning(running, wanted) {
+  const differences = settingsDifference(running.settings, wanted);
+  const where = `at ${running.url} (${settingsText(running.settings)}, process ${running.pid})`;
+  if (differences.length === 0) {
+    reporter.line(`llamaestro is already running ${where}`);
+    return exitStatus.ok;
+  }
+  process.stderr.write(
+    `error: a gateway with other settings is running ${where}:\n` +
+      differences.map((text) => `  - ${text}\n`).join('') +
+      'what to do: npm stop, then start again; or a second one beside it with another LLAMAESTRO_HOME and port; ' +
+      'to change only the profile: npm run switch -- NAME\n',
+  );
+  return exitStatus.otherSettings;
+}
+
+/**
+ * @param {StartRequest} request
+ * @param {number} pid
+ * @param {string} logPath
+ */
+function tellReady({ settings, foreground }, pid, logPath) {
+  const url = gatewayUrl(settings);
+  const json = "-H 'content-type: application/json'";
+  const task = `{"task":"Say hello.","stream":true}`;
+  const chat = `{"model":"${'model' in settings ? 'default' : 'auto'}","messages":[{"role":"user","content":"Say hello."}]}`;
+  const lines = [
+    '',
+    `llamaestro is ready at ${url} (${settingsText(settings)})`,
+    '',
+    'try:',
+    `  curl -N ${url}/v1/execute ${json} -d '${task}'`,
+    `  curl ${url}/v1/chat/completions ${json} -d '${chat}'`,
+    '',
+    foreground ? `process ${pid}; Ctrl-C stops it` : `process ${pid}, log ${shortPath(logPath)}; stop it: npm stop`,
+  ];
+  for (const line of lines) reporter.line(line);
+}
+
+/**
+ * The first signal lets the gateway drain, the second ends it.
+ * @param {import('./lib/process-identity.mjs').ProcessIdentity} gateway
+ * @returns {() => void} stops listening
+ */
+function passSignalsTo(gateway) {
+  let asked = 0;
+  const onSignal = () => {
+    asked += 1;
+    void endProcessTree(gateway, { graceMs: asked > 1 ? 0 : drainMs, force: true });
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return () => {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  };
+}

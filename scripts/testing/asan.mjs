@@ -1,0 +1,104 @@
+// @ts-check
+/**
+ * The run under AddressSanitizer and UndefinedBehaviorSanitizer: a build of its own in build-asan, the core's tests in
+ * it, and one streamed request under Node with the addon of that build.
+ */
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { capture, run } from '../lib/exec.mjs';
+import { rootDir } from '../lib/paths.mjs';
+import { createProgressReader, progressText } from '../setup/build-progress.mjs';
+import { ensureLlamaSource } from '../setup/vendor.mjs';
+import { testProgram } from './checks.mjs';
+
+const asanDir = path.join(rootDir, 'build-asan');
+const logPath = path.join(asanDir, 'build.log');
+const config = 'RelWithDebInfo';
+const streamScript = path.join(rootDir, 'scripts', 'testing', 'asan-stream.mjs');
+
+const common = 'halt_on_error=1:abort_on_error=0:strict_string_checks=1:check_initialization_order=1';
+
+/**
+ * Builds what is needed and names the checks to run.
+ * @param {ReturnType<typeof import('../lib/reporter.mjs').createReporter>} reporter
+ * @returns {Promise<{ name: string, run: () => Promise<import('./counts.mjs').Counts> }[]>}
+ */
+export async function sanitizerChecks(reporter) {
+  const withAddon = hasSources('native/binding');
+  const report = reporter.step('sanitizer build');
+  try {
+    await build(withAddon ? ['core-tests', 'llamaestro'] : ['core-tests'], report.status);
+  } catch (error) {
+    report.failed();
+    throw error;
+  }
+  report.done();
+  const env = {
+    ...process.env,
+    ASAN_OPTIONS: `${common}:detect_leaks=1`,
+    UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+  };
+  const checks = [testProgram('core-tests under asan', path.join(asanDir, 'core-tests'), env)];
+  if (withAddon && process.platform === 'linux') checks.push(streamCheck(env));
+  return checks;
+}
+
+/**
+ * Node itself is not built with the sanitizer, so its runtime has to be there before anything else.
+ * @param {Record<string, string | undefined>} env
+ */
+function streamCheck(env) {
+  const runtime = capture('g++', ['-print-file-name=libasan.so'])?.output.trim() ?? '';
+  const suppressions = path.join(rootDir, 'scripts', 'testing', 'lsan-suppressions.txt');
+  return testProgram(
+    'stream under asan',
+    process.execPath,
+    {
+      ...env,
+      LD_PRELOAD: capture('realpath', [runtime])?.output.trim() ?? runtime,
+      LSAN_OPTIONS: `suppressions=${suppressions}:print_suppressions=0`,
+      LLAMAESTRO_ADDON_UNDER_TEST: path.join(asanDir, config, 'llamaestro.node'),
+    },
+    [streamScript],
+  );
+}
+
+/**
+ * @param {readonly string[]} targets
+ * @param {(text: string) => void} status
+ */
+async function build(targets, status) {
+  const startedMs = performance.now();
+  const read = createProgressReader();
+  const onLine = (/** @type {string} */ line) => {
+    const progress = read(line);
+    if (progress) status(progressText(progress, performance.now() - startedMs));
+  };
+  rmSync(logPath, { force: true });
+  const source = await ensureLlamaSource({ status, logPath });
+  const cmakeJs = path.join(rootDir, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
+  const shared = ['-d', rootDir, '-O', asanDir, '-B', config];
+  const options = {
+    LLAMA_CPP_DIR: source.dir,
+    LLAMAESTRO_GPU: 'cpu',
+    LLAMAESTRO_TESTS: 'ON',
+    LLAMAESTRO_SANITIZE: 'address,undefined',
+  };
+  const definitions = Object.entries(options).map(([name, value]) => `--CD${name}=${value}`);
+  const step = { cwd: rootDir, logPath, onLine };
+  await run(process.execPath, [cmakeJs, 'configure', ...shared, ...definitions], { ...step, what: 'configuring' });
+  const jobs = process.env.LLAMAESTRO_JOBS ?? String(availableParallelism());
+  for (const target of targets) {
+    await run(process.execPath, [cmakeJs, 'build', ...shared, '-T', target, '-p', jobs], {
+      ...step,
+      what: `building ${target} with sanitizers`,
+    });
+  }
+}
+
+/** @param {string} folder */
+function hasSources(folder) {
+  const full = path.join(rootDir, folder);
+  return existsSync(full) && readdirSync(full).some((name) => name.endsWith('.cpp'));
+}
