@@ -64,6 +64,7 @@ export const TokenizedCodec = t.intersection([
   t.type({ count: t.number }),
   t.partial({ ids: t.readonlyArray(t.number) }),
 ]);
+export type Tokenized = t.TypeOf<typeof TokenizedCodec>;
 
 export const EmbedCodec = t.type({ inputs: t.readonlyArray(t.string) });
 export const EmbeddedCodec = t.type({ vectors: t.readonlyArray(t.readonlyArray(t.number)) });
