@@ -4,7 +4,7 @@
  */
 import * as t from 'io-ts';
 import { numberIn, textOf } from './decode.js';
-import { KvTypeCodec, PurposeCodec, type LoadOptions, type Sampling } from './load.js';
+import { KvTypeCodec, type LoadOptions, type Sampling } from './load.js';
 
 /** The ten roles a model can have in the flow; a role says what the model is for, not what it is. */
 export const ROLES = [
@@ -20,16 +20,22 @@ export const ROLES = [
   'reranker',
 ] as const;
 export type Role = (typeof ROLES)[number];
-const RoleCodec = t.keyof(Object.fromEntries(ROLES.map((role) => [role, null])) as Record<Role, null>);
 
-function matching(name: string, pattern: RegExp): t.Type<string, string, unknown> {
-  const accepts = (value: unknown): value is string => typeof value === 'string' && pattern.test(value);
+function worded<A>(name: string, accepts: (value: unknown) => value is A): t.Type<A, A, unknown> {
   return new t.Type(
     name,
     accepts,
     (value, context) => (accepts(value) ? t.success(value) : t.failure(value, context)),
     (value) => value,
   );
+}
+
+function matching(name: string, pattern: RegExp): t.Type<string, string, unknown> {
+  return worded(name, (value): value is string => typeof value === 'string' && pattern.test(value));
+}
+
+function oneOf<W extends string>(words: readonly W[]): t.Type<W, W, unknown> {
+  return worded(`one of ${words.join(', ')}`, (value): value is W => (words as readonly unknown[]).includes(value));
 }
 
 /** '300s', '5m', '250ms', '1h'. */
@@ -45,77 +51,120 @@ export const NameCodec = matching(
   /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
 );
 
-export const ModelFieldsCodec = t.partial({
-  role: RoleCodec,
-  purpose: PurposeCodec,
+const GpuLayersCodec = worded(
+  "a whole number from 0 to 1024, or 'auto'",
+  (value): value is number | 'auto' =>
+    value === 'auto' || (Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 1024),
+);
+const TopPCodec = worded(
+  'a number above 0 and at most 1',
+  (value): value is number => typeof value === 'number' && value > 0 && value <= 1,
+);
+
+const modelFields = {
+  role: oneOf(ROLES),
+  purpose: oneOf(['generate', 'embed', 'rerank']),
   file: textOf(1, 4096),
-  source: t.partial({
-    repo: t.string,
-    file: t.string,
-    quantisation: t.string,
-    licence: t.string,
-    sha256: t.string,
-    bytes: BytesCodec,
-  }),
-  aliases: t.readonlyArray(NameCodec),
+  source: t.partial(
+    {
+      repo: t.string,
+      file: t.string,
+      quantisation: t.string,
+      licence: t.string,
+      sha256: t.string,
+      bytes: BytesCodec,
+    },
+    'a mapping that says where the file comes from',
+  ),
+  aliases: t.readonlyArray(NameCodec, 'a list of names'),
   description: t.string,
-  capabilities: t.readonlyArray(textOf(1, 64)),
+  capabilities: t.readonlyArray(textOf(1, 64), 'a list of words'),
   context: numberIn(1, 2 ** 24, 'whole'),
   slots: numberIn(1, 256, 'whole'),
-  gpu_layers: t.union([numberIn(0, 1024, 'whole'), t.literal('auto')]),
+  gpu_layers: GpuLayersCodec,
   kv_type: KvTypeCodec,
-  kv_layout: t.keyof({ split: null, unified: null }),
-  flash_attention: t.keyof({ auto: null, on: null, off: null }),
+  kv_layout: oneOf(['split', 'unified']),
+  flash_attention: oneOf(['auto', 'on', 'off']),
   threads: numberIn(1, 512, 'whole'),
   mmap: t.boolean,
-  residency: t.keyof({ resident: null, 'on-demand': null }),
+  residency: oneOf(['resident', 'on-demand']),
   pin: t.boolean,
   ttl: DurationCodec,
   priority: numberIn(0, 9, 'whole'),
-  sampling: t.partial({
-    temperature: numberIn(0, 100),
-    top_k: numberIn(0, 2 ** 31 - 1, 'whole'),
-    top_p: numberIn(Number.MIN_VALUE, 1),
-    min_p: numberIn(0, 1),
-  }),
-});
+  sampling: t.partial(
+    {
+      temperature: numberIn(0, 100),
+      top_k: numberIn(0, 2 ** 31 - 1, 'whole'),
+      top_p: TopPCodec,
+      min_p: numberIn(0, 1),
+    },
+    'a mapping of sampling parameters',
+  ),
+};
+
+export const ModelFieldsCodec = t.partial(modelFields, 'a mapping with the settings of a model');
 export type ModelFields = t.TypeOf<typeof ModelFieldsCodec>;
 
 export const COMPLEXITIES = ['simple', 'moderate', 'complex'] as const;
 export type Complexity = (typeof COMPLEXITIES)[number];
 export const KINDS = ['chat', 'code', 'reasoning', 'planning', 'critique', 'summary'] as const;
 export type Kind = (typeof KINDS)[number];
-const ComplexityCodec = t.keyof({ simple: null, moderate: null, complex: null });
-const KindCodec = t.keyof({ chat: null, code: null, reasoning: null, planning: null, critique: null, summary: null });
 
-export const ProfileFileCodec = t.intersection([
-  t.type({
-    version: t.literal(1),
-    name: NameCodec,
-    models: t.record(t.string, ModelFieldsCodec),
-    flow: t.intersection([
-      t.type({ default: NameCodec }),
-      t.partial({
+const WhenCodec = t.partial({ complexity: oneOf(COMPLEXITIES), kind: oneOf(KINDS) }, 'a mapping of conditions');
+const ROUTE = 'a mapping with model and when';
+const RouteCodec = t.intersection([t.type({ model: NameCodec }, ROUTE), t.partial({ when: WhenCodec }, ROUTE)], ROUTE);
+
+const TimeoutsCodec = t.partial(
+  {
+    queue: DurationCodec,
+    request: DurationCodec,
+    load: DurationCodec,
+    ack: DurationCodec,
+    token: DurationCodec,
+  },
+  'a mapping of durations',
+);
+
+const FLOW = 'a mapping with default, router, routes, timeouts and retries';
+const FlowCodec = t.intersection(
+  [
+    t.type({ default: NameCodec }, FLOW),
+    t.partial(
+      {
         router: NameCodec,
-        routes: t.readonlyArray(
-          t.intersection([
-            t.type({ model: NameCodec }),
-            t.partial({ when: t.partial({ complexity: ComplexityCodec, kind: KindCodec }) }),
-          ]),
-        ),
-        timeouts: t.partial({
-          queue: DurationCodec,
-          request: DurationCodec,
-          load: DurationCodec,
-          ack: DurationCodec,
-          token: DurationCodec,
-        }),
+        routes: t.readonlyArray(RouteCodec, 'a list of routes'),
+        timeouts: TimeoutsCodec,
         retries: numberIn(0, 10, 'whole'),
-      }),
-    ]),
-  }),
-  t.partial({ description: t.string, defaults: ModelFieldsCodec, budgets: t.record(t.string, BytesCodec) }),
-]);
+      },
+      FLOW,
+    ),
+  ],
+  FLOW,
+);
+
+const PROFILE = 'a mapping with version, name, models and flow';
+export const ProfileFileCodec = t.intersection(
+  [
+    t.type(
+      {
+        version: t.literal(1),
+        name: NameCodec,
+        models: t.record(t.string, ModelFieldsCodec, 'a mapping from names to models'),
+        flow: FlowCodec,
+      },
+      PROFILE,
+    ),
+    t.partial(
+      {
+        description: t.string,
+        defaults: ModelFieldsCodec,
+        budgets: t.record(t.string, BytesCodec, 'a mapping from devices to sizes'),
+      },
+      PROFILE,
+    ),
+  ],
+  PROFILE,
+);
 /** A profile as the YAML says it, defaults not yet applied. */
 export type ProfileFile = t.TypeOf<typeof ProfileFileCodec>;
 
