@@ -3,7 +3,15 @@
  * vocabulary file and to check what the writer wrote; it trusts its input more than a server may.
  */
 import { open } from 'node:fs/promises';
-import { alignUp, defaultAlignment, ggufMagic, ggufVersion, tensorTypeName, valueTypeName, valueTypes } from './gguf-format.mjs';
+import {
+  alignUp,
+  defaultAlignment,
+  ggufMagic,
+  ggufVersion,
+  tensorTypeName,
+  valueTypeName,
+  valueTypes,
+} from './gguf-format.mjs';
 
 const firstReadBytes = 1 << 20;
 const maximumHeaderBytes = 1 << 28;

@@ -62,7 +62,7 @@ async function writeTensor(file, tensor, start) {
 }
 
 async function writeAt(file, buffer, position) {
-  for (let done = 0; done < buffer.length; ) {
+  for (let done = 0; done < buffer.length;) {
     const { bytesWritten } = await file.write(buffer, done, buffer.length - done, position + done);
     done += bytesWritten;
   }

@@ -8,7 +8,12 @@ import { makeModels, setNames } from './make.mjs';
 const usage = `usage: node scripts/make-models/main.mjs --out DIR [--set ${setNames.join('|')}] [--only NAME]`;
 
 function readOptions() {
-  const options = { out: { type: 'string' }, set: { type: 'string' }, only: { type: 'string' }, quiet: { type: 'boolean' } };
+  const options = {
+    out: { type: 'string' },
+    set: { type: 'string' },
+    only: { type: 'string' },
+    quiet: { type: 'boolean' },
+  };
   try {
     const { values } = parseArgs({ options });
     if (values.out === undefined) throw new Error('--out is missing');

@@ -16,7 +16,13 @@ const manifestName = 'made-models.json';
 export const setNames = Object.keys(sets);
 
 /** Makes what is missing or out of date under `out`; see index.d.mts. */
-export async function makeModels({ out, set = 'demo', only, llamaCppDir = defaultLlamaCppDir(), log = () => undefined }) {
+export async function makeModels({
+  out,
+  set = 'demo',
+  only,
+  llamaCppDir = defaultLlamaCppDir(),
+  log = () => undefined,
+}) {
   const names = namesOf(set, only);
   const version = await contentVersion();
   const root = resolve(out);
@@ -36,7 +42,8 @@ function namesOf(set, only) {
   const models = sets[set];
   if (models === undefined) throw new Error(`no set "${set}"; there are ${setNames.join(', ')}`);
   if (only === undefined) return [...models.keys()];
-  if (!models.has(only)) throw new Error(`no model "${only}" in the set ${set}; there are ${[...models.keys()].join(', ')}`);
+  if (!models.has(only))
+    throw new Error(`no model "${only}" in the set ${set}; there are ${[...models.keys()].join(', ')}`);
   return [only];
 }
 

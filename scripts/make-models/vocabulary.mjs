@@ -44,7 +44,13 @@ export function byteVocabulary(words) {
       ['tokenizer.ggml.model', kv.string('llama')],
       ['tokenizer.ggml.pre', kv.string('default')],
       ['tokenizer.ggml.tokens', kv.array('string', tokens)],
-      ['tokenizer.ggml.scores', kv.array('f32', tokens.map(() => 0))],
+      [
+        'tokenizer.ggml.scores',
+        kv.array(
+          'f32',
+          tokens.map(() => 0),
+        ),
+      ],
       ['tokenizer.ggml.token_type', kv.array('i32', types)],
       ['tokenizer.ggml.bos_token_id', kv.u32(1)],
       ['tokenizer.ggml.eos_token_id', kv.u32(endToken)],
@@ -91,7 +97,9 @@ export async function borrowedVocabulary(llamaCppDir, name, { size, template, id
   const header = await readGgufHeader(path).catch((error) => {
     throw new Error(`vocabulary ${name}: ${error.message}; set LLAMA_CPP_DIR to a llama.cpp tree or run npm run setup`);
   });
-  const metadata = [...header.metadata].filter(([key]) => key.startsWith('tokenizer.') && key !== 'tokenizer.chat_template');
+  const metadata = [...header.metadata].filter(
+    ([key]) => key.startsWith('tokenizer.') && key !== 'tokenizer.chat_template',
+  );
   const tokenCount = header.metadata.get('tokenizer.ggml.tokens').value.length;
   const resized = size === undefined || size === tokenCount ? metadata : metadata.map((pair) => resize(pair, size));
   const settings = Object.entries(ids).map(([special, id]) => [`tokenizer.ggml.${special}_token_id`, kv.u32(id)]);
@@ -107,7 +115,9 @@ const fillers = {
   'tokenizer.ggml.token_type': () => tokenType.unused,
 };
 
+/** Fewer tokens also mean fewer merges: a merge past the end would name a token that is gone. */
 function resize([key, entry], size) {
+  if (key === 'tokenizer.ggml.merges') return [key, kv.array('string', entry.value.slice(0, size))];
   const fill = fillers[key];
   if (fill === undefined) return [key, entry];
   const items = entry.value;

@@ -5,11 +5,14 @@
  * LLAMA_CPP_DIR.
  */
 import { fileURLToPath } from 'node:url';
-import { makeModels, scriptedPhrases as phrasesOf, scriptedSentence as sentenceOf } from '../../scripts/make-models/index.mjs';
+import {
+  makeModels,
+  scriptedPhrases as phrasesOf,
+  scriptedSentence as sentenceOf,
+} from '../../scripts/make-models/index.mjs';
 
 /** The roles of the demo profile that generate text; each has a sentence of its own. */
-export type ScriptedRole =
-  'router' | 'fast' | 'general' | 'coder' | 'reasoner' | 'planner' | 'critic' | 'summarizer';
+export type ScriptedRole = 'router' | 'fast' | 'general' | 'coder' | 'reasoner' | 'planner' | 'critic' | 'summarizer';
 
 /** All ten roles of the demo profile. */
 export type DemoRole = ScriptedRole | 'embedder' | 'reranker';
@@ -20,6 +23,11 @@ export const modelsDirectory = fileURLToPath(new URL('../../.cache/models', impo
 /** Answers `scriptedSentence('scripted')` to every prompt, then end of text; under `ignore_eos` it starts again. One token per byte of prompt. */
 export async function scriptedModel(): Promise<string> {
   return makeOne('test', 'scripted');
+}
+
+/** Answers with a note and a snowman whose bytes are split over two tokens each: no delta may end inside one. */
+export async function splitCharacterModel(): Promise<string> {
+  return makeOne('test', 'utf8');
 }
 
 /** Two layers of random weights and a vocabulary of bytes and syllables: what it says depends on the prompt and rarely ends by itself. */
@@ -58,13 +66,13 @@ export async function demoModels(): Promise<string> {
   return modelsDirectory;
 }
 
-/** The whole answer of a scripted model: 'scripted' (see `scriptedModel`) or a role of the demo profile. */
-export function scriptedSentence(name: 'scripted' | ScriptedRole = 'scripted'): string {
+/** The whole answer of a scripted model: 'scripted' (`scriptedModel`), 'utf8' (`splitCharacterModel`) or a role of the demo profile. */
+export function scriptedSentence(name: 'scripted' | 'utf8' | ScriptedRole = 'scripted'): string {
   return sentenceOf(name);
 }
 
 /** The same answer as the pieces its tokens stand for, in order; joined they are `scriptedSentence`. */
-export function scriptedPhrases(name: 'scripted' | ScriptedRole = 'scripted'): readonly string[] {
+export function scriptedPhrases(name: 'scripted' | 'utf8' | ScriptedRole = 'scripted'): readonly string[] {
   return phrasesOf(name);
 }
 
