@@ -1,0 +1,44 @@
+/**
+ * The contract of `src/engine/engine.ts` as a suite: every driver that passes it may stand below the server. Knows
+ * nothing of how a driver works; the files it needs are named by the subject.
+ */
+import { loadContract } from './contract-load.js';
+import { sequenceContract } from './contract-sequence.js';
+import { sideContract } from './contract-side.js';
+import type { EngineDriver } from '../../src/engine/engine.js';
+
+export interface ContractFiles {
+  /** Answers `sentence` to every prompt and ends by itself; holds characters of several bytes or spaces. */
+  readonly talk: string;
+  readonly sentence: string;
+  /** What it says depends on prompt and seed; rarely ends by itself. */
+  readonly endless: string;
+  /** A prompt of `heavyPromptBytes` takes it many chunks of 16 tokens. */
+  readonly heavy: string;
+  readonly embedder: string;
+  readonly reranker: string;
+  /** Not a loadable model. */
+  readonly broken: string;
+}
+
+export interface ContractSubject {
+  readonly driver: EngineDriver;
+  readonly files: ContractFiles;
+}
+
+/** Bytes of prompt that keep the heavy model busy for many steps. */
+export const HEAVY_PROMPT_BYTES = 1500;
+
+/** Defines the suite; `prepare` runs once, before the first test. */
+export function engineContract(name: string, prepare: () => Promise<ContractSubject>): void {
+  describe(`engine contract: ${name}`, function () {
+    this.timeout(120_000);
+    let subject: ContractSubject;
+    before(async () => {
+      subject = await prepare();
+    });
+    loadContract(() => subject);
+    sequenceContract(() => subject);
+    sideContract(() => subject);
+  });
+}
