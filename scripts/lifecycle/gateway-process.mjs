@@ -14,7 +14,7 @@ import { ScriptError } from '../lib/script-error.mjs';
 import { gatewayArguments, gatewayUrl } from './settings.mjs';
 
 const pollMs = 100;
-const orphanGraceMs = 15_000;
+const defaultOrphanGraceMs = 15_000;
 const logFileBytes = 16 * 1024 * 1024;
 const shownLogLines = 20;
 
@@ -129,10 +129,11 @@ function notReady({ logPath, logStart }, message) {
 /**
  * Ends a gateway and makes sure that nothing under it is left.
  * @param {ProcessIdentity} gateway
- * @param {{ graceMs: number, force: boolean }} options how long it may drain; `force`: then it is killed
+ * @param {{ graceMs: number, force: boolean, orphanGraceMs?: number }} options how long it may drain; `force`: then it is
+ *   killed; how long the processes under it may take to notice
  * @returns {Promise<{ ended: boolean, killed: number }>} `killed` counts processes that did not end by themselves
  */
-export async function endProcessTree(gateway, { graceMs, force }) {
+export async function endProcessTree(gateway, { graceMs, force, orphanGraceMs = defaultOrphanGraceMs }) {
   const below = descendantsOf(gateway.pid);
   signal(gateway, 'SIGTERM');
   if (!(await allEnded([gateway], graceMs, below))) {

@@ -141,8 +141,9 @@ export function addonSources() {
 function inputHash() {
   const { LLAMAESTRO_GPU, CUDA_ARCHITECTURES, LLAMAESTRO_SANITIZE } = process.env;
   const source = path.join(rootDir, 'vendor', 'llama.cpp', vendorStampName);
-  const versions = ['cmake-js', 'node-addon-api', 'node-api-headers'].map((name) => {
-    return readFileSync(path.join(rootDir, 'node_modules', name, 'package.json'), 'utf8');
+  const packages = ['', ...['cmake-js', 'node-addon-api', 'node-api-headers'].map((name) => `node_modules/${name}`)];
+  const versions = packages.map((place) => {
+    return JSON.parse(readFileSync(path.join(rootDir, place, 'package.json'), 'utf8')).version;
   });
   return hashInputs({
     files: [...addonSources(), source],

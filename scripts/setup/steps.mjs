@@ -7,6 +7,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { buildDir, setupLogDir } from '../lib/paths.mjs';
 import { withLock } from '../lib/lock.mjs';
+import { ScriptError, describeError } from '../lib/script-error.mjs';
 import { addonStep, coreTestsStep, vendorStep } from './addon.mjs';
 import { packagesStep, sqliteStep } from './dependencies.mjs';
 import { checkPrerequisites } from './prerequisites.mjs';
@@ -46,7 +47,7 @@ export async function setUp({ reporter, force = false, coreTests = false, models
     if (!force && allReady(native, ours)) return false;
     checkPrerequisites();
     if (force) [...native, ...ours].forEach((step) => step.forget?.());
-    await runStep(packagesStep, reporter);
+    await together([runStep(packagesStep, reporter)]);
     await together([runAll(native, reporter), runAll(ours, reporter)]);
     return true;
   });
@@ -61,13 +62,16 @@ function allReady(native, ours) {
 }
 
 /**
- * Waits for both chains, so that a failure of one leaves no compiler of the other behind.
+ * Waits for both chains, so that a failure of one leaves no compiler of the other behind and loses nothing of its work.
+ * Each failure was told when it happened.
  * @param {Promise<void>[]} chains
  */
 async function together(chains) {
-  for (const result of await Promise.allSettled(chains)) {
-    if (result.status === 'rejected') throw result.reason;
-  }
+  const failed = (await Promise.allSettled(chains)).filter((result) => result.status === 'rejected');
+  if (failed.length === 0) return;
+  throw new ScriptError('the set-up is not complete', {
+    remedy: 'put right what is told above, then run the same command again; what was built is kept',
+  });
 }
 
 /**
@@ -92,6 +96,7 @@ async function runStep(step, reporter) {
     report.done((await step.run(context)) ?? undefined);
   } catch (error) {
     report.failed();
+    for (const line of describeError(error)) reporter.line(line);
     throw error;
   }
 }

@@ -48,13 +48,14 @@ export function testProgram(name, program, env = process.env, args = []) {
 }
 
 /**
- * @param {readonly string[]} args for mocha
+ * @param {readonly string[]} args for mocha; without a file among them, all tests run
  * @param {Env} env
  * @returns {{ name: string, run: () => Promise<Counts> }}
  */
 export function mochaUnderCoverage(args, env) {
   const countsFile = path.join(buildDir, 'mocha-counts.json');
   const reporter = path.join(rootDir, 'scripts', 'testing', 'mocha-reporter.mjs');
+  const files = args.some((word) => word.endsWith('.ts')) ? [] : ['test/**/*.test.ts'];
   return {
     name: 'mocha',
     async run() {
@@ -62,9 +63,13 @@ export function mochaUnderCoverage(args, env) {
       rmSync(countsFile, { force: true });
       const c8 = path.join(rootDir, 'node_modules', 'c8', 'bin', 'c8.js');
       const mocha = path.join(rootDir, 'node_modules', 'mocha', 'bin', 'mocha.js');
-      const { status } = await show(process.execPath, [c8, process.execPath, mocha, '--reporter', reporter, ...args], {
-        env: { ...env, LLAMAESTRO_TEST_COUNTS: countsFile },
-      });
+      const { status } = await show(
+        process.execPath,
+        [c8, process.execPath, mocha, '--reporter', reporter, ...args, ...files],
+        {
+          env: { ...env, LLAMAESTRO_TEST_COUNTS: countsFile },
+        },
+      );
       return judgeRun(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, 'utf8')) : undefined, status);
     },
   };
