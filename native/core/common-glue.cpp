@@ -9,7 +9,7 @@
 
 struct common_log {};
 
-int common_log_get_verbosity_thold(void) { return LOG_LEVEL_WARN; }
+int common_log_get_verbosity_thold(void) { return LOG_LEVEL_ERROR; }
 void common_log_set_verbosity_thold(int) {}
 bool common_log_get_jsonl(void) { return false; }
 void common_log_set_jsonl(bool) {}

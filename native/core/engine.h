@@ -37,7 +37,7 @@ Result<MemoryPlan> planMemory(const LoadOptions& options, CancelFlag cancel = nu
 class Engine {
  public:
   // Blocks until the model is loaded and the thread runs: call it on a thread of your own. Errors: invalid_request,
-  // model_unusable, does_not_fit (details per device: needBytes, freeBytes), out_of_memory, load_failed (last error
+  // model_unusable, does_not_fit (details device, needBytes, freeBytes), out_of_memory, load_failed (last error
   // line of llama.cpp in the message), cancelled.
   static Result<std::shared_ptr<Engine>> load(const LoadOptions& options, LoadHooks hooks);
 

@@ -65,8 +65,10 @@ Metadata readMetadata(GgufReader& reader, uint64_t count) {
 }
 
 struct TensorExtent {
+  std::string name;
   uint64_t offset = 0;
   uint64_t bytes = 0;
+  uint64_t elements = 0;
 };
 
 TensorExtent readTensor(GgufReader& reader) {
@@ -103,6 +105,8 @@ TensorExtent readTensor(GgufReader& reader) {
   const uint64_t rowBytes = rowLength / blockLength * blockBytes;
   if (rows > (uint64_t{1} << 60) / rowBytes) reader.refuse("tensor " + name + " has an impossible shape");
   extent.bytes = rows * rowBytes;
+  extent.elements = rows * rowLength;
+  extent.name = name;
   return extent;
 }
 
@@ -137,6 +141,7 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
         static_cast<uint32_t>(integerOf(reader, metadata, prefix + "block_count", whole, kMaxBlocks, 0));
     summary.contextTokens =
         static_cast<uint32_t>(integerOf(reader, metadata, prefix + "context_length", 0, 4294967295.0, 0));
+    summary.poolingType = static_cast<int>(integerOf(reader, metadata, prefix + "pooling_type", 0, 4, -1));
     const auto tokens = metadata.find("tokenizer.ggml.tokens");
     if (tokens != metadata.end())
       summary.vocabSize = static_cast<uint32_t>(std::min<uint64_t>(tokens->second.arrayLength, INT32_MAX));
@@ -152,6 +157,8 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
     if (extent.offset > (uint64_t{1} << 60)) reader.refuse("a tensor begins behind the end of the file");
     dataBytes = std::max(dataBytes, extent.offset + extent.bytes);
     summary.tensorBytes += extent.bytes;
+    summary.elementCount += extent.elements;
+    if (extent.name == "cls.weight" || extent.name == "cls.output.weight") summary.hasRankHead = true;
   }
   summary.metadataBytes = (reader.position() + align - 1) / align * align;
   summary.fileBytes = reader.fileBytes();
@@ -189,6 +196,8 @@ Result<GgufSummary> checkGguf(const std::string& path) {
           whole.fileBytes += part.fileBytes;
           whole.tensorBytes += part.tensorBytes;
           whole.tensorCount += part.tensorCount;
+          whole.elementCount += part.elementCount;
+          whole.hasRankHead = whole.hasRankHead || part.hasRankHead;
         }
         return whole;
       },

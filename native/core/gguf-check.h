@@ -16,6 +16,7 @@ struct GgufSummary {
   uint64_t fileBytes = 0;    // over all parts of a split model
   uint64_t tensorBytes = 0;  // over all parts
   uint64_t tensorCount = 0;
+  uint64_t elementCount = 0;   // parameters, over all parts
   uint64_t metadataBytes = 0;  // header of the first part, up to the tensor data
   std::string architecture;
   std::string name;         // general.name, may be empty
@@ -23,6 +24,8 @@ struct GgufSummary {
   uint32_t contextTokens = 0;
   uint32_t vocabSize = 0;
   uint32_t splitCount = 1;
+  int poolingType = -1;      // {arch}.pooling_type; -1 when the file has none
+  bool hasRankHead = false;  // a classifier that pooling 'rank' needs
 };
 
 // Errors: model_unusable with one sentence that names the file and what is wrong with it.

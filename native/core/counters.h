@@ -1,0 +1,34 @@
+// Internal: counters of one engine, written by its decode thread and read by anybody, and the process-wide list that
+// the lifeline sums up. Knows no clock but the monotonic one.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "info.h"
+
+namespace llamaestro {
+
+struct Counters {
+  std::atomic<uint64_t> steps{0};
+  std::atomic<uint32_t> running{0};
+  std::atomic<uint32_t> waiting{0};
+  std::atomic<uint64_t> promptTokens{0};
+  std::atomic<uint64_t> generatedTokens{0};
+  std::atomic<uint64_t> busySinceMs{0};  // last finished step, or when work came; 0 when idle
+
+  EngineStats read() const;
+};
+
+// CLOCK_MONOTONIC in milliseconds.
+uint64_t monotonicMs();
+
+// Adds counters to the process's list for as long as somebody else holds them.
+void listCounters(const std::shared_ptr<Counters>& counters);
+
+// Counters of all engines that live.
+std::vector<std::shared_ptr<Counters>> allCounters();
+
+}  // namespace llamaestro

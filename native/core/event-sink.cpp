@@ -1,0 +1,90 @@
+#include "event-sink.h"
+
+#include <iterator>
+#include <utility>
+
+namespace llamaestro {
+namespace {
+
+void appendShifted(std::vector<uint32_t>& to, const std::vector<uint32_t>& from, size_t by) {
+  for (uint32_t value : from) to.push_back(value + static_cast<uint32_t>(by));
+}
+
+template <typename T>
+void appendMoved(std::vector<T>& to, std::vector<T>& from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
+void append(EventBatch& to, EventBatch& from) {
+  const size_t finishedBefore = to.finished.size();
+  for (size_t i = 0; i < from.kind.size(); ++i) {
+    if (from.kind[i] == static_cast<uint8_t>(EventKind::Finished)) from.a[i] += static_cast<uint32_t>(finishedBefore);
+  }
+  appendMoved(to.sequence, from.sequence);
+  appendMoved(to.kind, from.kind);
+  appendMoved(to.a, from.a);
+  appendMoved(to.b, from.b);
+  appendShifted(to.tokenEnd, from.tokenEnd, to.tokenSlab.size());
+  appendShifted(to.textEnd, from.textEnd, to.textSlab.size());
+  appendMoved(to.tokenSlab, from.tokenSlab);
+  to.textSlab += from.textSlab;
+  appendMoved(to.finished, from.finished);
+  appendMoved(to.jobs, from.jobs);
+}
+
+}  // namespace
+
+void EventSink::addRow(uint32_t sequence, EventKind kind, uint32_t a, uint32_t b) {
+  step_.sequence.push_back(sequence);
+  step_.kind.push_back(static_cast<uint8_t>(kind));
+  step_.a.push_back(a);
+  step_.b.push_back(b);
+  step_.tokenEnd.push_back(static_cast<uint32_t>(step_.tokenSlab.size()));
+  step_.textEnd.push_back(static_cast<uint32_t>(step_.textSlab.size()));
+}
+
+void EventSink::started(uint32_t sequence, uint32_t promptTokens, uint32_t cachedTokens) {
+  addRow(sequence, EventKind::Started, promptTokens, cachedTokens);
+}
+
+void EventSink::prefill(uint32_t sequence, uint32_t doneTokens, uint32_t totalTokens) {
+  addRow(sequence, EventKind::Prefill, doneTokens, totalTokens);
+}
+
+void EventSink::tokens(uint32_t sequence, uint32_t firstIndex, const llama_token* ids, size_t count,
+                       std::string_view text) {
+  step_.tokenSlab.insert(step_.tokenSlab.end(), ids, ids + count);
+  step_.textSlab.append(text);
+  addRow(sequence, EventKind::Tokens, firstIndex, static_cast<uint32_t>(count));
+}
+
+void EventSink::finished(uint32_t sequence, FinishedRow row) {
+  step_.finished.push_back(std::move(row));
+  addRow(sequence, EventKind::Finished, static_cast<uint32_t>(step_.finished.size() - 1), 0);
+}
+
+void EventSink::job(JobRow row) { step_.jobs.push_back(std::move(row)); }
+
+void EventSink::publish() {
+  if (step_.empty()) return;
+  bool wakes = false;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (shown_.empty()) {
+      std::swap(shown_, step_);
+    } else {
+      append(shown_, step_);
+    }
+    wakes = !std::exchange(announced_, true);
+  }
+  step_ = EventBatch();
+  if (wakes && wake_) wake_();
+}
+
+EventBatch EventSink::drain() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  announced_ = false;
+  return std::exchange(shown_, EventBatch());
+}
+
+}  // namespace llamaestro

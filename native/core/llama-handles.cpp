@@ -1,0 +1,69 @@
+#include "llama-handles.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace llamaestro {
+namespace {
+
+llama_model_kv_override overrideFor(const std::string& key) {
+  llama_model_kv_override one{};
+  strncpy(one.key, key.c_str(), sizeof(one.key) - 1);
+  return one;
+}
+
+}  // namespace
+
+ModelParams::ModelParams(const LoadSettings& settings, uint32_t gpuLayers) : params(llama_model_default_params()) {
+  params.n_gpu_layers = static_cast<int32_t>(gpuLayers);
+  params.load_mode = settings.mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
+  params.lazy_mode = LLAMA_LAZY_MODE_OFF;
+  params.vocab_only = settings.purpose == Purpose::Vocab;
+  if (gpuLayers == 0) params.devices = noDevices_;
+}
+
+void ModelParams::simulate(const GgufSummary& file, bool withVocabulary) {
+  params.no_alloc = true;
+  params.load_mode = LLAMA_LOAD_MODE_NONE;
+  const std::string sizeKey = file.architecture + ".vocab_size";
+  if (withVocabulary || file.vocabSize == 0 || sizeKey.size() >= sizeof(llama_model_kv_override::key)) return;
+  llama_model_kv_override kind = overrideFor("tokenizer.ggml.model");
+  kind.tag = LLAMA_KV_OVERRIDE_TYPE_STR;
+  strcpy(kind.val_str, "none");
+  llama_model_kv_override size = overrideFor(sizeKey);
+  size.tag = LLAMA_KV_OVERRIDE_TYPE_INT;
+  size.val_i64 = file.vocabSize;
+  overrides_ = {kind, size, llama_model_kv_override{}};
+  params.kv_overrides = overrides_.data();
+}
+
+llama_context_params contextParams(const LoadSettings& settings, const ContextShape& shape, uint32_t threads) {
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = shape.cells;
+  params.n_batch = shape.batchTokens;
+  params.n_ubatch = shape.batchTokens;
+  params.n_seq_max = shape.sequences;
+  params.n_outputs_max = shape.outputs;
+  params.n_threads = static_cast<int32_t>(threads);
+  params.n_threads_batch = static_cast<int32_t>(threads);
+  params.type_k = static_cast<ggml_type>(settings.kvTypeK);
+  params.type_v = static_cast<ggml_type>(settings.kvTypeV);
+  params.kv_unified = shape.unified;
+  params.embeddings = shape.pooled;
+  params.pooling_type = static_cast<enum llama_pooling_type>(shape.pooling);
+  params.no_perf = true;
+  switch (settings.flashAttention) {
+    case FlashAttention::Auto:
+      params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_AUTO;
+      break;
+    case FlashAttention::On:
+      params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+      break;
+    case FlashAttention::Off:
+      params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+      break;
+  }
+  return params;
+}
+
+}  // namespace llamaestro

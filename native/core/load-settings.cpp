@@ -1,0 +1,138 @@
+#include "load-settings.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
+
+#include "ggml.h"
+#include "llama.h"
+#include "numbers.h"
+
+namespace llamaestro {
+namespace {
+
+constexpr double kMaxContextTokens = 1 << 24;
+constexpr uint32_t kDefaultTokensPerSlot = 4096;
+constexpr uint32_t kMinTokensPerSlot = 2;
+constexpr uint32_t kPooledSequences = 32;
+constexpr uint32_t kCellGrid = 256;  // llama.cpp rounds contexts up to it
+
+template <typename T>
+T chosen(const std::string& value, const char* field, std::initializer_list<std::pair<const char*, T>> choices) {
+  std::string names;
+  for (const auto& [name, result] : choices) {
+    if (value == name) return result;
+    names += (names.empty() ? "" : ", ") + std::string(name);
+  }
+  throw Failure(codes::kInvalidRequest, std::string(field) + " is '" + value + "': use one of " + names, field);
+}
+
+int kvType(const std::string& name, const char* field) {
+  if (name.empty()) return GGML_TYPE_F16;
+  return chosen<int>(name, field,
+                     {{"f32", GGML_TYPE_F32},
+                      {"f16", GGML_TYPE_F16},
+                      {"bf16", GGML_TYPE_BF16},
+                      {"q8_0", GGML_TYPE_Q8_0},
+                      {"q4_0", GGML_TYPE_Q4_0},
+                      {"q4_1", GGML_TYPE_Q4_1},
+                      {"q5_0", GGML_TYPE_Q5_0},
+                      {"q5_1", GGML_TYPE_Q5_1}});
+}
+
+uint32_t roundUp(uint32_t value, uint32_t grid) { return (value + grid - 1) / grid * grid; }
+
+uint32_t tokensPerSlot(const LoadSettings& settings, const GgufSummary& file) {
+  if (settings.contextTokens) {
+    const uint32_t each = *settings.contextTokens / settings.slots;
+    if (each < kMinTokensPerSlot) {
+      throw Failure(codes::kInvalidRequest, "contextTokens must leave at least 2 tokens for each slot",
+                    "contextTokens");
+    }
+    return each;
+  }
+  const uint32_t trained = file.contextTokens >= kMinTokensPerSlot ? file.contextTokens : kDefaultTokensPerSlot;
+  // The product stays below the limit of contextTokens: 256 slots of 4096.
+  return std::min(trained, kDefaultTokensPerSlot);
+}
+
+int poolingFor(const LoadSettings& settings, const GgufSummary& file) {
+  if (settings.purpose == Purpose::Rerank) {
+    if (!file.hasRankHead) {
+      throw Failure(codes::kModelUnusable, settings.file + " is not a reranker: it has no classifier", "purpose");
+    }
+    return LLAMA_POOLING_TYPE_RANK;
+  }
+  if (settings.purpose != Purpose::Embed) return LLAMA_POOLING_TYPE_NONE;
+  if (file.poolingType == LLAMA_POOLING_TYPE_RANK) {
+    throw Failure(codes::kModelUnusable, settings.file + " is a reranker, not an embedder", "purpose");
+  }
+  return file.poolingType <= LLAMA_POOLING_TYPE_NONE ? LLAMA_POOLING_TYPE_MEAN : file.poolingType;
+}
+
+}  // namespace
+
+LoadSettings resolveSettings(const LoadOptions& options) {
+  LoadSettings settings;
+  if (options.file.empty()) throw Failure(codes::kInvalidRequest, "file must name a GGUF file", "file");
+  settings.file = options.file;
+  settings.purposeName = options.purpose;
+  settings.purpose = chosen<Purpose>(options.purpose, "purpose",
+                                     {{"generate", Purpose::Generate},
+                                      {"embed", Purpose::Embed},
+                                      {"rerank", Purpose::Rerank},
+                                      {"vocab", Purpose::Vocab}});
+  settings.contextTokens = wholeNumber(options.contextTokens, "contextTokens", 1, kMaxContextTokens);
+  settings.slots = wholeNumber(options.slots, "slots", 1, kMaxSlots).value_or(1);
+  settings.gpuLayers = wholeNumber(options.gpuLayers, "gpuLayers", 0, 1024);
+  settings.kvTypeK = kvType(options.kvTypeK, "kvTypeK");
+  settings.kvTypeV = kvType(options.kvTypeV, "kvTypeV");
+  if (!options.flashAttention.empty()) {
+    settings.flashAttention = chosen<FlashAttention>(
+        options.flashAttention, "flashAttention",
+        {{"auto", FlashAttention::Auto}, {"on", FlashAttention::On}, {"off", FlashAttention::Off}});
+  }
+  if (settings.flashAttention == FlashAttention::Off && ggml_is_quantized(static_cast<ggml_type>(settings.kvTypeV))) {
+    throw Failure(codes::kInvalidRequest, "kvTypeV " + options.kvTypeV + " needs flashAttention", "kvTypeV");
+  }
+  if (!options.kvLayout.empty()) {
+    settings.unified = chosen<bool>(options.kvLayout, "kvLayout", {{"split", false}, {"unified", true}});
+  }
+  settings.threads = wholeNumber(options.threads, "threads", 1, 512);
+  settings.chunkTokens = wholeNumber(options.chunkTokens, "chunkTokens", 16, 4096);
+  settings.mmap = options.mmap;
+  settings.stepLock = options.stepLock;
+  return settings;
+}
+
+ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file, bool onGpu,
+                          const std::string& gpuKind) {
+  ContextShape shape;
+  shape.slots = settings.slots;
+  shape.tokensPerSlot = tokensPerSlot(settings, file);
+  shape.chunkTokens = settings.chunkTokens.value_or(onGpu ? 512 : 256);
+  shape.pooled = settings.purpose == Purpose::Embed || settings.purpose == Purpose::Rerank;
+  shape.pooling = poolingFor(settings, file);
+  if (shape.pooled) {
+    // An input is pooled inside one ubatch, so the ubatch holds the longest one; short ones share it.
+    shape.unified = true;
+    shape.batchTokens = std::max(shape.chunkTokens, shape.tokensPerSlot);
+    shape.sequences = std::max(shape.slots, std::min(kPooledSequences, shape.batchTokens));
+    shape.batchTokens = std::max(shape.batchTokens, shape.sequences);
+    shape.cells = roundUp(std::max(shape.contextTokens(), shape.batchTokens), kCellGrid);
+    shape.outputs = shape.batchTokens;
+    return shape;
+  }
+  const bool unifiedDefault = onGpu && (gpuKind == "metal" || gpuKind == "vulkan");
+  shape.unified = settings.unified.value_or(unifiedDefault);
+  shape.sequences = shape.slots;
+  shape.cells =
+      shape.unified ? roundUp(shape.contextTokens(), kCellGrid) : roundUp(shape.tokensPerSlot, kCellGrid) * shape.slots;
+  // llama.cpp lowers n_batch to n_ctx by itself; doing it here keeps our own count right.
+  shape.batchTokens = std::min(std::max(shape.chunkTokens, shape.slots), shape.cells);
+  shape.outputs =
+      shape.slots;  // one logits row per sequence keeps the compute buffer small; fewer than n_seq_max aborts
+  return shape;
+}
+
+}  // namespace llamaestro

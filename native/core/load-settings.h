@@ -1,0 +1,59 @@
+// Internal: load options after checking, and the shape of a context that follows from them and from the model file.
+// Everything that decides bytes is decided here, so that plan and load cannot differ. Knows no llama.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "gguf-check.h"
+#include "options.h"
+
+namespace llamaestro {
+
+enum class Purpose : uint8_t { Generate, Embed, Rerank, Vocab };
+enum class FlashAttention : uint8_t { Auto, On, Off };
+
+// LoadOptions with ranges checked and strings turned into values; what depends on the model or the machine stays open.
+struct LoadSettings {
+  std::string file;
+  Purpose purpose = Purpose::Generate;
+  std::string purposeName;
+  std::optional<uint32_t> contextTokens;
+  uint32_t slots = 1;
+  std::optional<uint32_t> gpuLayers;  // absent: all that fit
+  int kvTypeK = 1;                    // ggml_type; 1 is f16
+  int kvTypeV = 1;
+  FlashAttention flashAttention = FlashAttention::Auto;
+  std::optional<bool> unified;
+  std::optional<uint32_t> threads;
+  std::optional<uint32_t> chunkTokens;
+  bool mmap = false;
+  std::string stepLock;
+};
+
+// Numbers of a context. `tokensPerSlot` is what a sequence may use; llama.cpp rounds the memory behind it up to 256.
+struct ContextShape {
+  uint32_t tokensPerSlot = 0;
+  uint32_t slots = 0;      // sequences at a time, as the caller counts
+  uint32_t sequences = 0;  // n_seq_max: slots, or more for pooled work, where a sequence costs nothing
+  uint32_t cells = 0;      // n_ctx
+  uint32_t chunkTokens = 0;
+  uint32_t batchTokens = 0;  // n_batch = n_ubatch
+  uint32_t outputs = 0;      // n_outputs_max
+  bool unified = false;
+  bool pooled = false;  // embed or rerank
+  int pooling = -1;     // llama_pooling_type; -1 leaves it to the model
+
+  uint32_t contextTokens() const { return tokensPerSlot * slots; }
+};
+
+// Throws Failure invalid_request naming the field.
+LoadSettings resolveSettings(const LoadOptions& options);
+
+// Throws Failure invalid_request (context too small for the slots) or model_unusable (wrong kind of model for the
+// purpose). `onGpu`: some layers are on a GPU; `gpuKind`: its kind.
+ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file, bool onGpu,
+                          const std::string& gpuKind);
+
+}  // namespace llamaestro

@@ -1,0 +1,219 @@
+#include "memory-plan.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "device-ids.h"
+#include "devices.h"
+#include "engine.h"
+#include "llama-ext.h"
+#include "log-hub.h"
+
+namespace llamaestro {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::vector<DeviceMemory> devicesOf(const llama_memory_breakdown& breakdown) {
+  std::vector<DeviceMemory> devices;
+  for (ggml_backend_dev_t device : gpuDevices()) devices.push_back({deviceId(device), 0, 0, 0});
+  devices.push_back({"cpu", 0, 0, 0});
+  for (const auto& [type, bytes] : breakdown) {
+    const std::string id = ggml_backend_buft_is_host(type) ? "cpu" : deviceId(ggml_backend_buft_get_device(type));
+    for (DeviceMemory& device : devices) {
+      if (device.device != id) continue;
+      device.weightsBytes += bytes.model;
+      device.kvBytes += bytes.context;
+      device.computeBytes += bytes.compute;
+    }
+  }
+  const auto isEmpty = [](const DeviceMemory& one) { return one.weightsBytes + one.kvBytes + one.computeBytes == 0; };
+  devices.erase(std::remove_if(devices.begin(), devices.end(), isEmpty), devices.end());
+  return devices;
+}
+
+uint64_t deviceBytes(const DeviceMemory& device) { return device.weightsBytes + device.kvBytes + device.computeBytes; }
+
+// Logits rows (and embedding rows when pooled) that llama.cpp holds on the host: max(outputs, sequences) of them.
+uint64_t outputBytes(const ContextShape& shape, uint64_t vocabSize, uint64_t embeddingLength) {
+  const uint64_t rows = std::max(shape.outputs, shape.sequences);
+  return rows * (vocabSize + (shape.pooled ? embeddingLength : 0)) * sizeof(float);
+}
+
+// From above: what llama.cpp allocates outside its buffers. Vocabulary strings, maps and merges; cell metadata; graph
+// and scheduler tables (two graphs of 8 nodes per tensor); the CPU's work buffer, which grows with the batch.
+uint64_t extraBytes(const GgufSummary& file, const ContextShape& shape, bool vocabularyOnly) {
+  constexpr uint64_t kMiB = 1 << 20;
+  const uint64_t vocabulary = 6 * file.metadataBytes + uint64_t{160} * file.vocabSize + 2 * kMiB;
+  if (vocabularyOnly) return vocabulary;
+  const uint64_t cells = uint64_t{220} * shape.cells;
+  const uint64_t graphs = std::max<uint64_t>(1024, 8 * file.tensorCount) * 2600;
+  const uint64_t work = uint64_t{64 << 10} * shape.batchTokens;
+  return vocabulary + cells + graphs + work + 4 * kMiB;
+}
+
+void finishPlan(MemoryPlan& plan, const LoadPlan& load) {
+  plan.contextTokens = load.shape.contextTokens();
+  plan.contextTokensPerSlot = load.shape.tokensPerSlot;
+  plan.slots = load.shape.slots;
+  plan.gpuLayers = load.gpuLayers;
+  plan.totalBytes = plan.outputBytes + plan.estimatedExtraBytes;
+  for (const DeviceMemory& device : plan.devices) plan.totalBytes += deviceBytes(device);
+}
+
+[[noreturn]] void refuseModel(const LoadPlan& load, uint64_t logBefore) {
+  const std::string line = lastErrorLine(logBefore);
+  throw Failure(codes::kModelUnusable, load.settings.file + " cannot be loaded" + (line.empty() ? "" : ": " + line));
+}
+
+// One simulation of `load` with the given layers on the GPU; false when llama.cpp refuses it.
+bool simulate(LoadPlan& load, bool withVocabulary) {
+  ModelParams model(load.settings, load.gpuLayers);
+  model.simulate(load.file, withVocabulary);
+  const ModelPtr shapes(llama_model_load_from_file(load.settings.file.c_str(), model.params));
+  if (!shapes) return false;
+  const uint64_t vocabSize = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(shapes.get())));
+  if (!withVocabulary && vocabSize != load.file.vocabSize) return false;
+  const ContextPtr context(llama_init_from_model(shapes.get(), contextParams(load.settings, load.shape, 1)));
+  if (!context) return false;
+  load.memory.devices = devicesOf(llama_get_memory_breakdown(context.get()));
+  load.memory.outputBytes =
+      outputBytes(load.shape, vocabSize, static_cast<uint64_t>(llama_model_n_embd_out(shapes.get())));
+  load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, false);
+  finishPlan(load.memory, load);
+  return true;
+}
+
+void simulateOrRefuse(LoadPlan& load) {
+  const uint64_t logBefore = newestLogNumber();
+  if (!simulate(load, false) && !simulate(load, true)) refuseModel(load, logBefore);
+}
+
+// Bytes that must be free on `device` before the load. Mapped weights are page cache, which gives way.
+uint64_t neededBytes(const LoadPlan& load, const DeviceMemory& device) {
+  if (device.device != "cpu") return deviceBytes(device);
+  const uint64_t weights = load.settings.mmap ? 0 : device.weightsBytes;
+  return weights + device.kvBytes + device.computeBytes + load.memory.outputBytes + load.memory.estimatedExtraBytes;
+}
+
+uint64_t freeBytesOf(const std::vector<DeviceInfo>& devices, const std::string& id) {
+  for (const DeviceInfo& device : devices) {
+    if (device.id == id) return device.freeBytes;
+  }
+  return 0;
+}
+
+bool fitsOnGpus(const LoadPlan& load, const std::vector<DeviceInfo>& devices) {
+  for (const DeviceMemory& device : load.memory.devices) {
+    if (device.device != "cpu" && neededBytes(load, device) > freeBytesOf(devices, device.device)) return false;
+  }
+  return true;
+}
+
+// The most layers that fit, by halving: more layers never need less of a GPU.
+void chooseGpuLayers(LoadPlan& load, const std::function<void()>& stopIfCancelled) {
+  Result<std::vector<DeviceInfo>> devices = listDevices();
+  if (!devices.ok()) throw Failure(devices.error());
+  uint32_t fitting = 0;
+  uint32_t tooMany = load.file.blockCount + 2;  // the output layer counts as one
+  load.gpuLayers = tooMany - 1;
+  for (;;) {
+    stopIfCancelled();
+    simulateOrRefuse(load);
+    if (fitsOnGpus(load, devices.value())) {
+      fitting = load.gpuLayers;
+    } else {
+      tooMany = load.gpuLayers;
+    }
+    if (tooMany - fitting <= 1) break;
+    load.gpuLayers = (fitting + tooMany) / 2;
+  }
+  if (load.gpuLayers != fitting) {
+    load.gpuLayers = fitting;
+    simulateOrRefuse(load);
+  }
+}
+
+}  // namespace
+
+std::mutex& loadMutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& cancelled) {
+  const auto stopIfCancelled = [&] {
+    if (cancelled && cancelled()) throw Failure(codes::kCancelled, "the load was cancelled");
+  };
+  installLogHub();
+  const Clock::time_point begin = Clock::now();
+  LoadPlan load;
+  load.settings = resolveSettings(options);
+  Result<GgufSummary> file = checkGguf(load.settings.file);
+  if (!file.ok()) throw Failure(file.error());
+  load.file = std::move(file).value();
+  if (load.file.vocabSize == 0 && load.settings.purpose == Purpose::Vocab) {
+    throw Failure(codes::kModelUnusable, load.settings.file + " has no vocabulary");
+  }
+  if (load.file.tensorCount == 0 && load.settings.purpose != Purpose::Vocab) {
+    throw Failure(codes::kModelUnusable, load.settings.file + " holds a vocabulary and no weights");
+  }
+  const std::vector<ggml_backend_dev_t> gpus = gpuDevices();
+  const bool onGpu =
+      !gpus.empty() && load.settings.gpuLayers.value_or(1) > 0 && load.settings.purpose != Purpose::Vocab;
+  std::string gpuKind = onGpu ? deviceId(gpus.front()) : "";
+  gpuKind.erase(std::remove_if(gpuKind.begin(), gpuKind.end(), [](char c) { return c >= '0' && c <= '9'; }),
+                gpuKind.end());
+  load.shape = shapeContext(load.settings, load.file, onGpu, gpuKind);
+  stopIfCancelled();
+  if (load.settings.purpose == Purpose::Vocab) {
+    load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, true);
+    finishPlan(load.memory, load);
+  } else if (onGpu && !load.settings.gpuLayers) {
+    chooseGpuLayers(load, stopIfCancelled);
+  } else {
+    load.gpuLayers = onGpu ? std::min(*load.settings.gpuLayers, load.file.blockCount + 1) : 0;
+    simulateOrRefuse(load);
+  }
+  load.memory.simulatedMs = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  return load;
+}
+
+void refuseWhatDoesNotFit(const LoadPlan& plan) {
+  Result<std::vector<DeviceInfo>> devices = listDevices();
+  if (!devices.ok()) throw Failure(devices.error());
+  std::vector<DeviceMemory> wanted = plan.memory.devices;
+  if (wanted.empty() || wanted.back().device != "cpu") wanted.push_back({"cpu", 0, 0, 0});
+  for (const DeviceMemory& device : wanted) {
+    const uint64_t needed = neededBytes(plan, device);
+    const uint64_t available = freeBytesOf(devices.value(), device.device);
+    if (needed <= available) continue;
+    throw Failure(codes::kDoesNotFit,
+                  plan.settings.file + " needs " + std::to_string(needed) + " bytes on " + device.device + ", and " +
+                      std::to_string(available) + " are free",
+                  {},
+                  {{"device", device.device},
+                   {"needBytes", static_cast<double>(needed)},
+                   {"freeBytes", static_cast<double>(available)}});
+  }
+}
+
+MemoryPlan readMemory(const llama_context* context, const LoadPlan& plan) {
+  MemoryPlan memory;
+  if (context != nullptr) memory.devices = devicesOf(llama_get_memory_breakdown(context));
+  memory.outputBytes = plan.memory.outputBytes;
+  memory.estimatedExtraBytes = plan.memory.estimatedExtraBytes;
+  finishPlan(memory, plan);
+  return memory;
+}
+
+Result<MemoryPlan> planMemory(const LoadOptions& options, CancelFlag cancel) {
+  return guarded<MemoryPlan>(
+      [&] {
+        std::lock_guard<std::mutex> lock(loadMutex());
+        return makeLoadPlan(options, [&] { return cancel && cancel->load(); }).memory;
+      },
+      codes::kLoadFailed);
+}
+
+}  // namespace llamaestro

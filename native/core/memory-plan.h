@@ -1,0 +1,36 @@
+// Internal: bytes per device before a load (llama.cpp's own simulation, no byte of weights or cache allocated) and
+// after it (read from the buffers). The public entry is `planMemory` in engine.h. One simulation or load at a time.
+#pragma once
+
+#include <functional>
+#include <mutex>
+
+#include "info.h"
+#include "llama-handles.h"
+#include "load-settings.h"
+
+namespace llamaestro {
+
+// Everything a load needs to know beforehand.
+struct LoadPlan {
+  LoadSettings settings;
+  GgufSummary file;
+  ContextShape shape;
+  MemoryPlan memory;
+  uint32_t gpuLayers = 0;
+};
+
+// Held from the first simulation to the end of a load: two loads at once would plan with the same free bytes.
+std::mutex& loadMutex();
+
+// Checks options and file and simulates; the caller holds loadMutex. `cancelled` is asked between steps. Throws
+// Failure.
+LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& cancelled);
+
+// Throws Failure does_not_fit when a device has not enough free bytes for `plan`; details needBytes.ID, freeBytes.ID.
+void refuseWhatDoesNotFit(const LoadPlan& plan);
+
+// The plan of a context that exists: devices from its buffers, the other figures from `plan`.
+MemoryPlan readMemory(const llama_context* context, const LoadPlan& plan);
+
+}  // namespace llamaestro

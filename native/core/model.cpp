@@ -1,0 +1,183 @@
+#include "model.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "error.h"
+#include "log-hub.h"
+#include "text-stream.h"
+
+namespace llamaestro {
+namespace {
+
+// Far above every context: a bound for the tokenizer's own memory, not for prompts.
+constexpr size_t kMaxTextBytes = size_t{64} << 20;
+constexpr size_t kMaxMessages = 65536;
+constexpr size_t kWarmBytes = size_t{8} << 20;
+
+// Reads the file into the page cache, in pieces that can be stopped: llama.cpp's own mapping reads it in one blocking
+// call. `onPart` gets the fraction read and stops by returning false.
+bool warmFile(const std::string& path, const std::function<bool(double)>& onPart) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return true;
+  const double total = static_cast<double>(std::max<off_t>(1, lseek(fd, 0, SEEK_END)));
+  std::vector<char> part(kWarmBytes);
+  off_t at = 0;
+  bool goesOn = true;
+  for (;;) {
+    const ssize_t got = pread(fd, part.data(), part.size(), at);
+    if (got <= 0) break;
+    at += got;
+    goesOn = onPart(static_cast<double>(at) / total);
+    if (!goesOn) break;
+  }
+  close(fd);
+  return goesOn;
+}
+
+std::string stemOf(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  const size_t dot = name.rfind('.');
+  return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
+}
+
+struct Progress {
+  const std::function<bool(double)>* onProgress;
+  double from;
+  bool stopped = false;
+};
+
+bool onLoadProgress(float fraction, void* data) {
+  Progress* progress = static_cast<Progress*>(data);
+  progress->stopped = !(*progress->onProgress)(progress->from + (1 - progress->from) * static_cast<double>(fraction));
+  return !progress->stopped;
+}
+
+[[noreturn]] void throwLoadFailure(const std::string& file, uint64_t logBefore) {
+  const std::string line = lastErrorLine(logBefore);
+  const bool noMemory = line.find("alloc") != std::string::npos || line.find("memory") != std::string::npos;
+  throw Failure(noMemory ? codes::kOutOfMemory : codes::kLoadFailed,
+                file + " could not be loaded" + (line.empty() ? "" : ": " + line));
+}
+
+}  // namespace
+
+Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress) {
+  constexpr double kWarmShare = 0.7;  // of the whole progress, when the file is mapped
+  Progress progress{&onProgress, plan.settings.mmap ? kWarmShare : 0.0};
+  const uint64_t logBefore = newestLogNumber();
+  ModelParams params(plan.settings, plan.gpuLayers);
+  if (plan.settings.mmap && plan.settings.purpose != Purpose::Vocab) {
+    if (!warmFile(plan.settings.file, [&](double read) { return onProgress(kWarmShare * read); })) {
+      throw Failure(codes::kCancelled, "the load was cancelled");
+    }
+  }
+  params.params.progress_callback = onLoadProgress;
+  params.params.progress_callback_user_data = &progress;
+  model_.reset(llama_model_load_from_file(plan.settings.file.c_str(), params.params));
+  if (progress.stopped) throw Failure(codes::kCancelled, "the load was cancelled");
+  if (!model_) throwLoadFailure(plan.settings.file, logBefore);
+  if (plan.settings.purpose == Purpose::Generate || plan.settings.purpose == Purpose::Vocab) {
+    chat_ = std::make_unique<ChatTemplate>(model_.get());
+  }
+}
+
+bool Model::isAbortable() const {
+  return !llama_model_is_recurrent(model_.get()) && !llama_model_is_hybrid(model_.get());
+}
+
+std::vector<llama_token> Model::tokenizeText(const std::string& text, bool framed, bool special) const {
+  if (text.size() > kMaxTextBytes) {
+    throw Failure(codes::kInvalidRequest, "the text has more than 64 MiB", "prompt",
+                  {{"bytes", static_cast<double>(text.size())}});
+  }
+  const auto length = static_cast<int32_t>(text.size());
+  std::vector<llama_token> tokens(text.size() / 3 + 16);
+  int32_t count =
+      llama_tokenize(vocab(), text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), framed, special);
+  if (count == INT32_MIN) throw Failure(codes::kInvalidRequest, "the text has too many tokens", "prompt");
+  if (count < 0) {
+    tokens.resize(static_cast<size_t>(-count));
+    count = llama_tokenize(vocab(), text.data(), length, tokens.data(), static_cast<int32_t>(tokens.size()), framed,
+                           special);
+  }
+  if (count < 0) throw Failure(codes::kInternal, "the text could not be turned into tokens");
+  tokens.resize(static_cast<size_t>(count));
+  return tokens;
+}
+
+std::vector<llama_token> Model::checkTokens(const std::vector<double>& tokens) const {
+  const double limit = vocabSize();
+  std::vector<llama_token> checked;
+  checked.reserve(tokens.size());
+  for (double token : tokens) {
+    if (!(token >= 0 && token < limit) || token != std::floor(token)) {
+      throw Failure(codes::kInvalidRequest, "tokens must be ids from 0 to " + std::to_string(vocabSize() - 1),
+                    "tokens");
+    }
+    checked.push_back(static_cast<llama_token>(token));
+  }
+  return checked;
+}
+
+std::vector<llama_token> Model::tokenize(const Prompt& prompt) const {
+  switch (prompt.kind) {
+    case Prompt::Kind::Tokens:
+      return checkTokens(prompt.tokens);
+    case Prompt::Kind::Text:
+      return tokenizeText(prompt.text, true, true);
+    case Prompt::Kind::Messages:
+      break;
+  }
+  if (prompt.messages.empty()) throw Failure(codes::kInvalidRequest, "messages must not be empty", "messages");
+  if (prompt.messages.size() > kMaxMessages) throw Failure(codes::kInvalidRequest, "too many messages", "messages");
+  if (!chat_) throw Failure(codes::kInvalidRequest, "this model takes no messages", "messages");
+  return tokenizeText(chat_->render(prompt.messages), true, true);
+}
+
+std::string Model::piece(llama_token token) const {
+  std::string bytes(32, '\0');
+  int32_t count = llama_token_to_piece(vocab(), token, bytes.data(), static_cast<int32_t>(bytes.size()), 0, false);
+  if (count < 0) {
+    bytes.resize(static_cast<size_t>(-count));
+    count = llama_token_to_piece(vocab(), token, bytes.data(), static_cast<int32_t>(bytes.size()), 0, false);
+  }
+  bytes.resize(static_cast<size_t>(std::max(count, 0)));
+  return bytes;
+}
+
+std::string Model::detokenize(const std::vector<double>& tokens) const {
+  const std::vector<llama_token> ids = checkTokens(tokens);
+  if (ids.size() > kMaxTextBytes) throw Failure(codes::kInvalidRequest, "too many tokens", "tokens");
+  std::string bytes(ids.size() * 8 + 16, '\0');
+  const auto room = [&] { return static_cast<int32_t>(bytes.size()); };
+  const auto amount = static_cast<int32_t>(ids.size());
+  int32_t count = llama_detokenize(vocab(), ids.data(), amount, bytes.data(), room(), false, true);
+  if (count < 0) {
+    bytes.resize(static_cast<size_t>(-count));
+    count = llama_detokenize(vocab(), ids.data(), amount, bytes.data(), room(), false, true);
+  }
+  bytes.resize(static_cast<size_t>(std::max(count, 0)));
+  return cleanUtf8(bytes, nullptr);
+}
+
+void Model::describe(const LoadPlan& plan, EngineInfo& info) const {
+  info.name = plan.file.name.empty() ? stemOf(plan.settings.file) : cleanUtf8(plan.file.name, nullptr);
+  info.architecture = cleanUtf8(plan.file.architecture, nullptr);
+  info.file = plan.settings.file;
+  info.fileBytes = plan.file.fileBytes;
+  info.parameterCount = plan.file.elementCount;
+  info.vocabSize = vocabSize();
+  info.trainedContextTokens = plan.file.contextTokens;
+  info.embeddingLength = static_cast<uint32_t>(std::max(0, llama_model_n_embd_out(model_.get())));
+  info.layers = plan.file.blockCount;
+  info.hasChatTemplate = hasChatTemplate();
+  info.quantisation = llama_ftype_name(llama_model_ftype(model_.get()));
+  info.purpose = plan.settings.purposeName;
+}
+
+}  // namespace llamaestro

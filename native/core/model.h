@@ -1,0 +1,52 @@
+// Internal: a loaded model and what can be done with it without a context: tokens from prompts, text from tokens. All
+// const members are safe from any thread. Knows no sequences.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "chat-template.h"
+#include "info.h"
+#include "llama-handles.h"
+#include "memory-plan.h"
+#include "options.h"
+
+namespace llamaestro {
+
+class Model {
+ public:
+  // Loads weights and vocabulary as `plan` says. `onProgress` gets 0 ... 1 and stops the load by returning false. The
+  // caller holds loadMutex. Throws Failure cancelled, out_of_memory, model_unusable or load_failed.
+  Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress);
+
+  llama_model* raw() const { return model_.get(); }
+  const llama_vocab* vocab() const { return llama_model_get_vocab(model_.get()); }
+  uint32_t vocabSize() const { return static_cast<uint32_t>(llama_vocab_n_tokens(vocab())); }
+
+  // True when aborting inside a graph leaves other sequences intact (attention only, see Cancellation in the design).
+  bool isAbortable() const;
+
+  // Token ids of a prompt. Throws Failure invalid_request, or model_unusable (bad chat template).
+  std::vector<llama_token> tokenize(const Prompt& prompt) const;
+  // Token ids of plain text: `special` parses special tokens in it, `framed` adds what the model puts around a text.
+  std::vector<llama_token> tokenizeText(const std::string& text, bool framed, bool special) const;
+
+  // Bytes of one token as generation shows it: nothing for control tokens. Never throws for ids of the vocabulary.
+  std::string piece(llama_token token) const;
+  // Whole text of many tokens, special ones rendered, clean UTF-8. Throws Failure invalid_request.
+  std::string detokenize(const std::vector<double>& tokens) const;
+
+  bool hasChatTemplate() const { return chat_ && chat_->isExplicit(); }
+  // What is known of the model itself; the fields of the load are left alone.
+  void describe(const LoadPlan& plan, EngineInfo& info) const;
+
+ private:
+  std::vector<llama_token> checkTokens(const std::vector<double>& tokens) const;
+
+  ModelPtr model_;
+  std::unique_ptr<ChatTemplate> chat_;
+};
+
+}  // namespace llamaestro

@@ -1,0 +1,59 @@
+// Internal and pure: which tokens go into the next decode calls, which slot a newcomer gets, and which sequence moves
+// when slots have holes. Knows neither llama.cpp nor text.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace llamaestro {
+
+// A sequence that has a slot.
+struct SlotView {
+  uint32_t slot = 0;          // its llama.cpp sequence id
+  uint32_t doneTokens = 0;    // prompt tokens already computed
+  uint32_t totalTokens = 0;   // prompt tokens; done == total: it generates
+  uint32_t waitedSteps = 0;   // steps since its last chunk (or since it got the slot)
+  uint64_t arrival = 0;       // order of submission
+  uint32_t budgetTokens = 0;  // tokens it may still generate
+  bool generating() const { return doneTokens == totalTokens; }
+};
+
+// Tokens [from, from + count) of one sequence; `view` indexes the input. Generating sequences have count 1.
+struct PlannedRow {
+  uint32_t view = 0;
+  uint32_t from = 0;
+  uint32_t count = 0;
+  bool wantsOutput = false;  // sample after this call
+};
+
+// What one llama_decode gets; always one ubatch.
+struct PlannedCall {
+  std::vector<PlannedRow> rows;
+  uint32_t tokens() const;
+};
+
+struct SchedulerLimits {
+  uint32_t chunkTokens = 256;  // prefill grid: chunks end at multiples of it, so equal prefixes are computed alike
+  uint32_t batchTokens = 256;  // most tokens of one call
+  bool unified = false;        // one KV stream: any mix fits one ubatch
+};
+
+// First every generating sequence, one token each; then prompts, shortest remainder first with ageing, until a chunk's
+// worth of tokens is planned (the first always gets its chunk). In the split layout a call holds equal counts and
+// consecutive slots only, because llama.cpp would cut it into several ubatches otherwise.
+std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const SchedulerLimits& limits);
+
+// The lowest free slot keeps active ids dense. `used[slot]`.
+std::optional<uint32_t> lowestFreeSlot(const std::vector<bool>& used);
+
+struct SlotMove {
+  uint32_t from = 0;
+  uint32_t to = 0;
+};
+
+// A hole costs every step a second pass over the weights; moving the highest generating sequence into it costs one
+// copy. Nothing when there is no hole, when the sequence above ends within a few tokens, or in the unified layout.
+std::optional<SlotMove> planMove(const std::vector<SlotView>& views, const SchedulerLimits& limits);
+
+}  // namespace llamaestro
