@@ -22,6 +22,8 @@ const PINGS_UNANSWERED = 2;
 const DIAL_MS = 5000;
 /** Longest wait for what is under way when the bus closes. */
 const DRAIN_MS = 5000;
+/** After the connection is back, "nobody listens" is not believed for so long: other clients dial again as we did. */
+const RETURN_MS = 2000;
 /** Requests made while the connection is lost; they leave when it is back. */
 const MAX_HELD_REQUESTS = 1024;
 
@@ -88,8 +90,9 @@ class NatsBus implements Bus {
   #closing: Promise<void> | undefined;
   readonly #inbox: string;
   readonly #requests: RequestTable;
-  /** What to send when the connection is back, by token of the request. */
-  readonly #held = new Map<string, () => void>();
+  /** Tokens of requests that leave when the connection is back. */
+  readonly #held = new Set<string>();
+  #backSinceMs = -Infinity;
   readonly #listeners = new Set<(status: 'lost' | 'back') => void>();
 
   constructor(
@@ -111,14 +114,13 @@ class NatsBus implements Bus {
     this.#send(subject, encodeBody(body, this.#maxPayloadBytes), undefined);
   }
 
-  request(subject: string, body: unknown, { timeoutMs }: RequestOptions, signal?: AbortSignal): Promise<unknown> {
-    return this.#requests.open(subject, timeoutMs, signal, (token) => {
+  async request(subject: string, body: unknown, options: RequestOptions, signal?: AbortSignal): Promise<unknown> {
+    const bytes = encodeBody(body, this.#maxPayloadBytes);
+    return this.#requests.open(subject, options.timeoutMs, signal, (token) => {
       if (this.#state === 'closed' || this.#state === 'closing') throw busClosed();
-      const bytes = encodeBody(body, this.#maxPayloadBytes);
-      const send = (): void => this.#send(subject, bytes, `${this.#inbox}.${token}`);
-      if (this.#state === 'live') return send();
+      if (this.#state === 'live') return this.#send(subject, bytes, `${this.#inbox}.${token}`);
       if (this.#held.size >= MAX_HELD_REQUESTS) throw new LlamaestroError('no_host', 'the bus connection is lost');
-      this.#held.set(token, send);
+      this.#held.add(token);
     });
   }
 
@@ -200,11 +202,18 @@ class NatsBus implements Bus {
     const token = message.subject.slice(this.#inbox.length + 1);
     if (!this.#requests.has(token)) return;
     if (message.data.length === 0 && message.headers?.code === 503) {
-      return this.#requests.rejectNobody(token);
+      return this.#takeNobody(token);
     }
     const received = this.#received(message);
     if (received !== undefined) return this.#requests.resolve(token, received.body);
     this.#requests.reject(token, new LlamaestroError('internal', 'the answer on the bus is not JSON'));
+  }
+
+  /** Right after a restart of the server the others may still be on their way back. */
+  #takeNobody(token: string): void {
+    const { clock } = this.options;
+    if (clock.nowMs() - this.#backSinceMs > RETURN_MS) return this.#requests.rejectNobody(token);
+    clock.setTimer(RECONNECT_MS, () => this.#requests.send(token));
   }
 
   #limitOfServer(otherwise: number): number {
@@ -230,7 +239,8 @@ class NatsBus implements Bus {
     this.options.log.warn(`the bus connection is ${status}`, { name: this.options.name });
     if (status === 'back') {
       this.#maxPayloadBytes = this.#limitOfServer(this.#maxPayloadBytes);
-      for (const [token, send] of this.#held) if (this.#requests.has(token)) send();
+      this.#backSinceMs = this.options.clock.nowMs();
+      for (const token of this.#held) this.#requests.send(token);
       this.#held.clear();
     }
     announce(status, this.#listeners, this.options.log);

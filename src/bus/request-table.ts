@@ -10,6 +10,7 @@ export const MAX_REQUESTS = 16_384;
 
 interface Pending {
   readonly subject: string;
+  readonly send: (token: string) => void;
   readonly resolve: (body: unknown) => void;
   readonly reject: (reason: unknown) => void;
   readonly cleanUp: () => void;
@@ -25,7 +26,7 @@ export class RequestTable {
     return this.#pending.size;
   }
 
-  /** Calls `send` with a new token and waits. What `send` throws is the rejection. */
+  /** Calls `send` with a new token and waits. What `send` throws is the rejection; it may be called again. */
   open(
     subject: string,
     timeoutMs: number,
@@ -48,17 +49,22 @@ export class RequestTable {
         timer.cancel();
         signal?.removeEventListener('abort', onAbort);
       };
-      this.#pending.set(token, { subject, resolve, reject, cleanUp });
-      try {
-        send(token);
-      } catch (error) {
-        this.reject(token, error);
-      }
+      this.#pending.set(token, { subject, send, resolve, reject, cleanUp });
+      this.send(token);
     });
   }
 
   has(token: string): boolean {
     return this.#pending.has(token);
+  }
+
+  /** Sends it (again), unless it is settled. Only for a request that certainly reached nobody. */
+  send(token: string): void {
+    try {
+      this.#pending.get(token)?.send(token);
+    } catch (error) {
+      this.reject(token, error);
+    }
   }
 
   /** Does nothing for a token that is settled already. */
