@@ -1,0 +1,40 @@
+/**
+ * The one error of a wrong profile: it names the file, the line and the column of the first problem and carries all of them,
+ * so that one look is enough to mend a file. Knows no rule.
+ */
+import { LlamaestroError } from '../base/errors.js';
+
+/** Problems that travel with the error; a file with more is wrong as a whole. */
+export const MAX_REPORTED_PROBLEMS = 32;
+
+export interface LocatedProblem {
+  readonly message: string;
+  /** Of the wrong value, as in `Fault`; absent for the text as a whole. */
+  readonly path?: string;
+  readonly position?: { readonly line: number; readonly column: number };
+}
+
+/** `profile_invalid` over at least one problem, the first in the file first. */
+export function profileFault(origin: string, problems: readonly LocatedProblem[]): LlamaestroError {
+  const inOrder = [...problems].sort((a, b) => lineOf(a) - lineOf(b) || columnOf(a) - columnOf(b));
+  const [first] = inOrder;
+  const place = first?.position === undefined ? '' : `:${first.position.line}:${first.position.column}`;
+  const more = inOrder.length > 1 ? ` (and ${inOrder.length - 1} more)` : '';
+  const details = inOrder.slice(0, MAX_REPORTED_PROBLEMS).map(({ message, path, position }) => ({
+    message,
+    ...(path === undefined ? {} : { path }),
+    ...position,
+  }));
+  return new LlamaestroError('profile_invalid', `${origin}${place}: ${first?.message ?? 'not a profile'}${more}`, {
+    ...(first?.path === undefined || first.path === '' ? {} : { param: first.path }),
+    details: { file: origin, ...first?.position, problems: details },
+  });
+}
+
+function lineOf(problem: LocatedProblem): number {
+  return problem.position?.line ?? 0;
+}
+
+function columnOf(problem: LocatedProblem): number {
+  return problem.position?.column ?? 0;
+}

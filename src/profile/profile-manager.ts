@@ -1,0 +1,99 @@
+/**
+ * Which profile is active. It remembers the choice in the journal, so that a restart finds it, and hands it to the pool. A
+ * profile changes only while no request runs or waits: changing it under load is another file's business, once there.
+ */
+import { assert } from '../base/assert.js';
+import { LlamaestroError } from '../base/errors.js';
+import type { Journal } from '../journal/journal.js';
+import type { Pool } from '../pool/pool.js';
+import type { Profile } from '../schema/profile.js';
+import type { Catalog, ProfileSummary } from './catalog.js';
+
+/** Key of the journal's state that names the active profile. */
+export const ACTIVE_PROFILE_KEY = 'active-profile';
+
+/** What is remembered over a restart; `origin` is a path, or says what a made-up profile was made for. */
+export interface RememberedProfile {
+  readonly name: string;
+  readonly origin: string;
+}
+
+export interface ProfileManagerParts {
+  readonly catalog: Catalog;
+  readonly pool: Pick<Pool, 'apply'>;
+  readonly journal: Pick<Journal, 'getState' | 'setState'>;
+  /** Requests accepted and not ended. */
+  readonly running: () => number;
+}
+
+export interface ProfileManager {
+  /** Makes `profile` the active one. Once, before anything asks for `current`. */
+  start(profile: Profile): Promise<void>;
+  /** The active profile; `start` has to be over. */
+  current(): Profile;
+  /** What was active when the last process ended, if it is known. */
+  remembered(): Promise<RememberedProfile | undefined>;
+  list(): Promise<readonly ProfileSummary[]>;
+  /**
+   * Changes to the profile of that name. `switch_conflict` while requests run or another change is under way;
+   * `profile_not_found` and `profile_invalid` leave everything as it was.
+   */
+  activate(name: string): Promise<Profile>;
+}
+
+export function createProfileManager(parts: ProfileManagerParts): ProfileManager {
+  const { catalog, pool, journal, running } = parts;
+  let active: Profile | undefined;
+  let changing = false;
+
+  const current = (): Profile => {
+    assert(active !== undefined, 'a profile is active');
+    return active;
+  };
+  const remember = ({ name, origin }: Profile): Promise<void> =>
+    journal.setState(ACTIVE_PROFILE_KEY, JSON.stringify({ name, origin } satisfies RememberedProfile));
+  /** Durable first: a process killed in between comes back with the new profile, never with half of each. */
+  const make = async (profile: Profile): Promise<void> => {
+    await remember(profile);
+    if (active !== undefined && running() > 0) {
+      await remember(active);
+      throw busy(running());
+    }
+    active = profile;
+    pool.apply(profile);
+  };
+
+  return {
+    current,
+    list: () => catalog.list(),
+    async start(profile) {
+      assert(active === undefined, 'the first profile');
+      await make(profile);
+    },
+    async remembered() {
+      const text = await journal.getState(ACTIVE_PROFILE_KEY);
+      return text === undefined ? undefined : (JSON.parse(text) as RememberedProfile);
+    },
+    async activate(name) {
+      if (changing) throw new LlamaestroError('switch_conflict', 'another change of the profile is under way');
+      changing = true;
+      try {
+        const profile = await catalog.named(name);
+        if (JSON.stringify(profile) === JSON.stringify(current())) return current();
+        if (running() > 0) throw busy(running());
+        await make(profile);
+        return profile;
+      } finally {
+        changing = false;
+      }
+    },
+  };
+}
+
+function busy(count: number): LlamaestroError {
+  const requests = count === 1 ? '1 request runs' : `${count} requests run`;
+  return new LlamaestroError('switch_conflict', `${requests}; the profile changes only while none does`, {
+    remedy: 'Wait until they have ended and try again, or restart the server with --profile NAME.',
+    details: { running: count },
+  });
+}
