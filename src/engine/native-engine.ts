@@ -142,6 +142,7 @@ class NativeEngine implements Engine {
 
   submit(request: SequenceRequest, listener: (event: SequenceEvent) => void): Sequence {
     checkSequenceRequest(request, this.info);
+    this.refuseClosed();
     const id = translate(() => this.handle.submit(toNativeRequest(request)));
     this.listeners.set(id, listener);
     this.hold();
@@ -154,11 +155,13 @@ class NativeEngine implements Engine {
 
   async tokenize(prompt: Prompt): Promise<Uint32Array> {
     checkPrompt(prompt, this.info.vocabSize);
+    this.refuseClosed();
     return translateAsync(this.handle.tokenize(toNativePrompt(prompt)));
   }
 
   async detokenize(tokens: readonly number[]): Promise<string> {
     checkTokens('tokens', tokens, this.info.vocabSize);
+    this.refuseClosed();
     return translateAsync(this.handle.detokenize(Float64Array.from(tokens)));
   }
 
@@ -204,6 +207,7 @@ class NativeEngine implements Engine {
   /** One job from start to outcome. It settles when the engine is done with it, so an abort leaves nothing behind. */
   private async runJob(start: () => Promise<number>, signal: AbortSignal | undefined): Promise<NativeJobRow> {
     if (signal?.aborted === true) throw cancelledError('the job was cancelled before it began');
+    this.refuseClosed();
     this.startingJobs += 1;
     this.hold();
     let id: number;
@@ -232,6 +236,10 @@ class NativeEngine implements Engine {
       if (signal?.aborted === true) onAbort();
       else signal?.addEventListener('abort', onAbort, { once: true });
     });
+  }
+
+  private refuseClosed(): void {
+    if (this.closed !== undefined) throw cancelledError('the engine is closed');
   }
 
   /** An engine with work is reachable for deliveries; one without may be collected, which closes it. */

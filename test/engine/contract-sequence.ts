@@ -2,10 +2,12 @@
 import { expect } from 'chai';
 import type { Engine, SequenceEvent, SequenceRequest } from '../../src/engine/engine.js';
 import { MAX_WAITING_SEQUENCES } from '../../src/engine/engine.js';
-import { HEAVY_PROMPT_BYTES, type ContractSubject } from './contract.js';
+import type { ContractSubject } from './contract.js';
 import { expectError, runSequence, say } from './run-sequence.js';
 
 const SLOTS = 4;
+/** Bytes of prompt that keep the heavy model busy for many steps. */
+const HEAVY_PROMPT_BYTES = 1500;
 
 export function sequenceContract(subject: () => ContractSubject): void {
   let talk: Engine;

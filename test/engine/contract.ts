@@ -13,7 +13,7 @@ export interface ContractFiles {
   readonly sentence: string;
   /** What it says depends on prompt and seed; rarely ends by itself. */
   readonly endless: string;
-  /** A prompt of `heavyPromptBytes` takes it many chunks of 16 tokens. */
+  /** One token per byte of prompt or nearly so: 1500 bytes take it many chunks of 16 tokens. */
   readonly heavy: string;
   readonly embedder: string;
   readonly reranker: string;
@@ -25,9 +25,6 @@ export interface ContractSubject {
   readonly driver: EngineDriver;
   readonly files: ContractFiles;
 }
-
-/** Bytes of prompt that keep the heavy model busy for many steps. */
-export const HEAVY_PROMPT_BYTES = 1500;
 
 /** Defines the suite; `prepare` runs once, before the first test. */
 export function engineContract(name: string, prepare: () => Promise<ContractSubject>): void {

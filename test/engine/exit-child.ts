@@ -1,0 +1,97 @@
+/**
+ * A process that ends in one of the awkward ways while sequences run. Arguments: the way, the model file. Prints
+ * 'decoding' when tokens flow. Started by native-exit.test.ts, and by itself as a worker.
+ */
+import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { createNativeDriver } from '../../src/engine/native-engine.js';
+
+interface WorkerTask {
+  readonly way: string;
+  readonly file: string;
+}
+
+/** Loads, lets several sequences run, and resolves when each has shown tokens. */
+async function decode(file: string): Promise<void> {
+  const driver = createNativeDriver();
+  const engine = await driver.load({ file, purpose: 'generate', slots: 4, contextTokens: 16_384, threads: 1 });
+  const flowing = Array.from({ length: 4 }, (_, index) => {
+    return new Promise<void>((resolve) => {
+      const prompt = { kind: 'text', text: `sequence ${index}` } as const;
+      engine.submit({ prompt, ignoreEos: true }, (event) => {
+        if (event.type === 'tokens') resolve();
+      });
+    });
+  });
+  await Promise.all(flowing);
+}
+
+function spawnWorker(task: WorkerTask): Promise<Worker> {
+  return new Promise((resolve, reject) => {
+    // A worker does not inherit the loader of TypeScript, so it registers one and then imports this file.
+    const entry = `import('tsx/esm/api').then(({ register }) => (register(), import(${JSON.stringify(import.meta.url)})))`;
+    const worker = new Worker(entry, { eval: true, workerData: task });
+    worker.once('message', () => resolve(worker));
+    worker.once('error', reject);
+  });
+}
+
+function exitOf(worker: Worker): Promise<number> {
+  return new Promise((resolve) => worker.once('exit', resolve));
+}
+
+async function runMain(way: string, file: string): Promise<void> {
+  switch (way) {
+    case 'process-exit':
+      await decode(file);
+      console.log('decoding');
+      return process.exit(7);
+    case 'uncaught':
+      await decode(file);
+      console.log('decoding');
+      throw new Error('on purpose');
+    case 'exit-in-load': {
+      const load = createNativeDriver().load({ file, purpose: 'generate' }, () => process.exit(7));
+      await load;
+      return;
+    }
+    case 'idle-engine':
+      // Nothing keeps the loop alive: an engine without work is no reason to stay.
+      await createNativeDriver().load({ file, purpose: 'generate' });
+      console.log('decoding');
+      return;
+    case 'workers-terminated': {
+      const workers = await Promise.all([spawnWorker({ way: 'stay', file }), spawnWorker({ way: 'stay', file })]);
+      console.log('decoding');
+      await Promise.all(workers.map((worker) => worker.terminate()));
+      console.log('terminated');
+      return;
+    }
+    case 'workers-exit': {
+      const workers = await Promise.all([spawnWorker({ way: 'exit', file }), spawnWorker({ way: 'exit', file })]);
+      console.log('decoding');
+      for (const worker of workers) worker.postMessage('go');
+      console.log((await Promise.all(workers.map(exitOf))).join(' '));
+      return;
+    }
+    case 'exit-with-worker':
+      await Promise.all([spawnWorker({ way: 'stay', file }), decode(file)]);
+      console.log('decoding');
+      return process.exit(7);
+    default:
+      throw new Error(`no way ${way}`);
+  }
+}
+
+async function runWorker({ way, file }: WorkerTask): Promise<void> {
+  parentPort?.on('message', () => process.exit(9));
+  await decode(file);
+  parentPort?.postMessage('decoding');
+  if (way === 'stay') return;
+}
+
+if (isMainThread) {
+  const [, , way = '', file = ''] = process.argv;
+  await runMain(way, file);
+} else {
+  await runWorker(workerData as WorkerTask);
+}

@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { tinyModel } from '../support/models.js';
+import { hasAddon } from './native-subject.js';
+
+interface Ending {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly output: string;
+}
+
+// Far more than the 2 s the addon gives its threads: only a hang reaches it.
+const HANG_MS = 45_000;
+
+async function endOf(way: string): Promise<Ending> {
+  const file = await tinyModel();
+  const child = fileURLToPath(new URL('./exit-child.ts', import.meta.url));
+  return new Promise((resolve) => {
+    const running = spawn(process.execPath, ['--import', 'tsx', child, way, file], { timeout: HANG_MS });
+    let output = '';
+    running.stdout.on('data', (data: Buffer) => (output += data.toString()));
+    running.stderr.on('data', (data: Buffer) => (output += data.toString()));
+    running.on('close', (status, signal) => resolve({ status, signal, output }));
+  });
+}
+
+describe('native engine at the end of its process', function () {
+  this.timeout(60_000);
+  before(function () {
+    if (!hasAddon) this.skip();
+  });
+
+  const endings: readonly [string, string, number, RegExp][] = [
+    ['process.exit() in mid-decode', 'process-exit', 7, /^decoding\n$/],
+    ['process.exit() in mid-load', 'exit-in-load', 7, /^$/],
+    ['process.exit() with a worker in mid-decode too', 'exit-with-worker', 7, /^decoding\n$/],
+    ['an uncaught exception in mid-decode', 'uncaught', 1, /decoding\n[^]*on purpose/],
+    ['an idle engine that nobody closed', 'idle-engine', 0, /^decoding\n$/],
+    ['two workers terminated in mid-decode', 'workers-terminated', 0, /^decoding\nterminated\n$/],
+    ['two workers that exit in mid-decode', 'workers-exit', 0, /^decoding\n9 9\n$/],
+  ];
+  for (const [name, way, status, said] of endings) {
+    it(`ends cleanly: ${name}`, async () => {
+      const ending = await endOf(way);
+      expect(ending.output).to.match(said);
+      expect([ending.status, ending.signal]).to.deep.equal([status, null]);
+    });
+  }
+});

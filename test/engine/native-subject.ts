@@ -1,0 +1,36 @@
+/** The native driver and the generated model files, for the tests that need the real thing. */
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { defaultAddonPath } from '../../src/engine/addon-loader.js';
+import { createNativeDriver, type NativeDriver } from '../../src/engine/native-engine.js';
+import {
+  embedderModel,
+  modelsDirectory,
+  prefillModel,
+  rerankerModel,
+  scriptedModel,
+  scriptedSentence,
+  tinyModel,
+} from '../support/models.js';
+import type { ContractSubject } from './contract.js';
+
+/** The addon is built by the set-up; without it the native tests are skipped, and say so. */
+export const hasAddon = existsSync(defaultAddonPath);
+
+export async function nativeSubject(): Promise<ContractSubject & { readonly driver: NativeDriver }> {
+  mkdirSync(modelsDirectory, { recursive: true });
+  const broken = join(modelsDirectory, 'broken.gguf');
+  writeFileSync(broken, 'GGUF and then nothing of use');
+  return {
+    driver: createNativeDriver(),
+    files: {
+      talk: await scriptedModel(),
+      sentence: scriptedSentence(),
+      endless: await tinyModel(),
+      heavy: await prefillModel(),
+      embedder: await embedderModel(),
+      reranker: await rerankerModel(),
+      broken,
+    },
+  };
+}
