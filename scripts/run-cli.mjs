@@ -12,8 +12,10 @@ import { runningGateway } from './lifecycle/pid-file.mjs';
 await runMain(async () => {
   const main = path.join(rootDir, 'dist', 'cli', 'main.js');
   if (!existsSync(main)) throw new ScriptError('dist/cli/main.js is missing', { remedy: 'npm run build' });
+  const [node = process.execPath, , ...words] = process.argv;
   const running = runningGateway(stateDir());
-  if (running) process.env.LLAMAESTRO_URL ??= running.url;
-  process.argv[1] = main;
+  const chosen = words.some((word) => word === '--url' || word.startsWith('--url='));
+  const address = running && !chosen ? ['--url', running.url] : [];
+  process.argv = [node, main, ...address, ...words];
   await import(pathToFileURL(main).href);
 });

@@ -2,7 +2,7 @@
 /**
  * What is made from our own sources without a C++ compiler: dist/ (by tsc) and the demo models.
  */
-import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { run } from '../lib/exec.mjs';
 import { rootDir, stampDir, stateDir } from '../lib/paths.mjs';
@@ -46,32 +46,34 @@ export const demoModelsStep = {
   upToDate: () => stampMatches(modelStamp(), modelHash()),
   async run({ status, logPath, env }) {
     status('writing the demo models');
-    const hash = modelHash();
     const main = path.join(makeModelsDir, 'main.mjs');
-    mkdirSync(demoModelDir(), { recursive: true });
-    await run(process.execPath, [main, '--out', demoModelDir(), '--set', 'demo'], {
+    mkdirSync(modelsDir(), { recursive: true });
+    await run(process.execPath, [main, '--out', modelsDir(), '--set', 'demo'], {
       cwd: rootDir,
       env,
       logPath,
       what: 'making the demo models',
       onLine: (line) => line && status(line),
     });
-    writeStamp(modelStamp(), hash);
-    return demoModelDir();
+    writeStamp(modelStamp(), modelHash());
+    return path.join(modelsDir(), 'demo');
   },
   forget: () => removeStamp(modelStamp()),
 };
 
-function demoModelDir() {
-  return path.join(stateDir(), 'models', 'demo');
+function modelsDir() {
+  return path.join(stateDir(), 'models');
 }
 
 function modelStamp() {
-  return path.join(demoModelDir(), '.stamp');
+  return path.join(modelsDir(), 'demo', '.stamp');
 }
 
+/** Over the recipes and over what lies there, so that a file that was deleted or cut short is made again. */
 function modelHash() {
-  return hashInputs({ files: filesUnder(makeModelsDir), values: { tree: readPin().tree } });
+  const made = filesUnder(path.join(modelsDir(), 'demo'), (file) => file.endsWith('.gguf'));
+  const sizes = made.map((file) => [path.basename(file), statSync(file).size]);
+  return hashInputs({ files: filesUnder(makeModelsDir), values: { tree: readPin().tree, sizes } });
 }
 
 function distHash() {
