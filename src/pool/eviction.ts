@@ -106,8 +106,7 @@ function fitsAccount(question: PlacementQuestion, without: readonly Holder[]): b
 }
 
 function fits(question: PlacementQuestion, without: readonly Holder[]): boolean {
-  const onDevice = (device: DeviceRoom): boolean =>
-    needOn(question, device) <= deviceRoom(question, device, without);
+  const onDevice = (device: DeviceRoom): boolean => needOn(question, device) <= deviceRoom(question, device, without);
   return fitsAccount(question, without) && needed(question).every(onDevice);
 }
 

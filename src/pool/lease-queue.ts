@@ -30,11 +30,6 @@ export function ask(queue: LeaseQueue, id: string): LeaseQueue | undefined {
   return hasRoom(queue) ? { ...queue, waiting: [...queue.waiting, id] } : undefined;
 }
 
-/** 1 for the next one; 0 when `id` does not wait. */
-export function positionOf(queue: LeaseQueue, id: string): number {
-  return queue.waiting.indexOf(id) + 1;
-}
-
 /** Who would get the free slot; undefined when nobody waits or no slot is free. */
 export function nextGrant(queue: LeaseQueue): string | undefined {
   return queue.granting && queue.leases.length < queue.slots ? queue.waiting[0] : undefined;

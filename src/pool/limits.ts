@@ -32,6 +32,8 @@ export interface PoolLimits {
   readonly cooldownMs: number;
   /** After so many crashes in a row before ready, those who wait are told instead of kept. */
   readonly maxLoadCrashes: number;
+  /** An attempt that its host does not list for this long is over, whatever became of its last frame. */
+  readonly unlistedMs: number;
   /** How often the host hears which attempts are still ours; it cancels what is not renewed for 15 s. */
   readonly renewMs: number;
   /** Half-life of the use count that decides who is unloaded first. */
@@ -46,13 +48,13 @@ export interface PoolLimits {
   /** Measured bytes of a host beyond its plan: the process itself, and the device context on each GPU it touches. */
   readonly cpuOverheadBytes: number;
   readonly gpuOverheadBytes: number;
-  /** Artificial ceilings per device id; they bind together with the profile's budgets. */
-  readonly deviceBytes: Readonly<Record<string, number>>;
   /** Answers of the node agent: lists and commands, and work that reads a model file. */
   readonly nodeCommandMs: number;
   readonly nodeWorkMs: number;
   /** Commands to a host, and counting on it. */
   readonly hostCommandMs: number;
+  /** Longest wait for the hosts when the pool closes. */
+  readonly closeMs: number;
 }
 
 export const DEFAULT_LIMITS: PoolLimits = {
@@ -71,6 +73,7 @@ export const DEFAULT_LIMITS: PoolLimits = {
   stableMs: 60_000,
   cooldownMs: 30_000,
   maxLoadCrashes: 3,
+  unlistedMs: 10_000,
   renewMs: 5_000,
   heatHalfLifeMs: 300_000,
   settleMs: 2_000,
@@ -79,8 +82,8 @@ export const DEFAULT_LIMITS: PoolLimits = {
   gpuHeadroomBytes: 256 * MIB,
   cpuOverheadBytes: 64 * MIB,
   gpuOverheadBytes: 512 * MIB,
-  deviceBytes: {},
   nodeCommandMs: 10_000,
   nodeWorkMs: 60_000,
   hostCommandMs: 10_000,
+  closeMs: 15_000,
 };

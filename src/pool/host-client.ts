@@ -1,0 +1,86 @@
+/**
+ * What the pool says to one host: commands that nobody waits for, and the verbs whose answer is the work itself (counting,
+ * vectors, scores). Generation is not here: its frames are the orchestra's.
+ */
+import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import type { Bus } from '../bus/bus.js';
+import { subjects } from '../bus/subjects.js';
+import {
+  AckCodec,
+  EmbeddedCodec,
+  replyOf,
+  RerankedCodec,
+  TokenizedCodec,
+  type HostCommand,
+} from '../schema/bus-messages.js';
+import { decode } from '../schema/decode.js';
+import type { LoadOptions, Prompt } from '../schema/load.js';
+import { bodyOf } from './node-client.js';
+
+const AckReply = replyOf(AckCodec);
+const TokenizedReply = replyOf(TokenizedCodec);
+const EmbeddedReply = replyOf(EmbeddedCodec);
+const RerankedReply = replyOf(RerankedCodec);
+
+export interface HostClient {
+  /** The host's refusal, or undefined: taken, or not heard, which the instance's own timers judge. */
+  load(hid: string, load: LoadOptions): Promise<LlamaestroError | undefined>;
+  /** Not answered, never fails. */
+  renew(hid: string, attempts: readonly { readonly rid: string; readonly att: number }[]): void;
+  /** Not waited for, never fails. */
+  exit(hid: string): void;
+  /** Rejects with the host's error, `no_host`, `ack_timeout`, or the signal's reason. */
+  count(hid: string, prompt: Prompt, signal?: AbortSignal): Promise<number>;
+  embed(
+    hid: string,
+    inputs: readonly string[],
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<readonly (readonly number[])[]>;
+  rerank(
+    hid: string,
+    query: string,
+    documents: readonly string[],
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<readonly number[]>;
+}
+
+/** Talks to any host by its id; keeps nothing. */
+export function hostClient(bus: Bus, gid: string, hostCommandMs: number): HostClient {
+  const command = (hid: string, order: HostCommand): Promise<unknown> =>
+    bus.request(subjects.host(hid, 'ctl'), order, { timeoutMs: hostCommandMs });
+  return {
+    load: async (hid, load) => {
+      let answer: unknown;
+      try {
+        answer = await command(hid, { op: 'load', load });
+      } catch {
+        return undefined;
+      }
+      try {
+        bodyOf(decode(AckReply, answer, 'internal'));
+        return undefined;
+      } catch (thrown) {
+        return toLlamaestroError(thrown);
+      }
+    },
+    renew: (hid, attempts) => {
+      const order: HostCommand = { op: 'renew', gid, attempts };
+      bus.publish(subjects.host(hid, 'ctl'), order);
+    },
+    exit: (hid) => void command(hid, { op: 'exit' }).catch(() => undefined),
+    count: async (hid, prompt, signal) => {
+      const answer = bus.request(subjects.host(hid, 'tokenize'), { prompt }, { timeoutMs: hostCommandMs }, signal);
+      return bodyOf(decode(TokenizedReply, await answer, 'internal')).count;
+    },
+    embed: async (hid, inputs, timeoutMs, signal) => {
+      const answer = bus.request(subjects.host(hid, 'embed'), { inputs }, { timeoutMs }, signal);
+      return bodyOf(decode(EmbeddedReply, await answer, 'internal')).vectors;
+    },
+    rerank: async (hid, query, documents, timeoutMs, signal) => {
+      const answer = bus.request(subjects.host(hid, 'rerank'), { query, documents }, { timeoutMs }, signal);
+      return bodyOf(decode(RerankedReply, await answer, 'internal')).scores;
+    },
+  };
+}

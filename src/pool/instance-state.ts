@@ -1,0 +1,314 @@
+/**
+ * The life of one model instance (one host process) as a pure machine. Time comes in as a number, work goes out as effects.
+ * Knows no queue, no bytes and no bus; the driver is the one writer.
+ */
+import { LlamaestroError } from '../base/errors.js';
+import { crash, hostLost, loadCrash, refusal, type Failure } from './failure.js';
+import {
+  hidOf,
+  UNLOADED,
+  type InstanceContext,
+  type InstanceEffect,
+  type InstanceEvent,
+  type InstanceState,
+  type Living,
+  type Placing,
+  type Spawning,
+  type StateOf,
+  type Transition,
+} from './instance.js';
+import { silenceAgainst, suspectsItself, wordAgainst } from './suspicion.js';
+
+/** The next state and what to do. Events of a process that is not this state's are ignored. */
+export function transition(state: InstanceState, event: InstanceEvent, context: InstanceContext): Transition {
+  if ('hid' in event && event.type !== 'placed' && event.hid !== hidOf(state)) return stay(state);
+  switch (state.name) {
+    case 'unloaded':
+      return event.type === 'demand' && context.wanted ? place(0) : stay(state);
+    case 'starting':
+      return state.step === 'placing' ? whilePlacing(state, event, context) : whileSpawning(state, event, context);
+    case 'loading':
+      return whileLoading(state, event, context);
+    case 'ready':
+      return whileReady(state, event, context);
+    case 'draining':
+      return whileDraining(state, event, context);
+    case 'stopping':
+      return whileStopping(state, event, context);
+    case 'failed':
+      return whileFailed(state, event, context);
+  }
+}
+
+function stay(state: InstanceState): Transition {
+  return { state, effects: [] };
+}
+
+function to(state: InstanceState, ...effects: InstanceEffect[]): Transition {
+  return { state, effects };
+}
+
+function place(failures: number): Transition {
+  return to({ name: 'starting', step: 'placing', failures }, { type: 'place' });
+}
+
+function whilePlacing(state: Placing, event: InstanceEvent, context: InstanceContext): Transition {
+  switch (event.type) {
+    case 'placed': {
+      const { hid } = event;
+      const deadlineAtMs = context.nowMs + context.limits.startMs;
+      return to(
+        { name: 'starting', step: 'spawning', hid, failures: state.failures, deadlineAtMs },
+        { type: 'spawn', hid },
+      );
+    }
+    case 'placement-failed': {
+      const failure = refusal(event.error, state.failures, context);
+      return to({ name: 'failed', failure }, { type: 'failed', failure }, { type: 'reject', error: event.error });
+    }
+    case 'demand':
+      // Who left before a byte was taken must not evict anybody.
+      return context.wanted ? stay(state) : to(UNLOADED, { type: 'withdraw' });
+    case 'unload':
+    case 'shutdown':
+      return to(UNLOADED, { type: 'withdraw' });
+    default:
+      return stay(state);
+  }
+}
+
+function whileSpawning(state: Spawning, event: InstanceEvent, context: InstanceContext): Transition {
+  const { hid, failures } = state;
+  switch (event.type) {
+    case 'heard': {
+      if (event.host === 'failed') return dying(hid, refused(state, event.error, context), context);
+      if (event.host !== 'idle') return stay(state);
+      const times = { progressAtMs: context.nowMs, deadlineAtMs: context.nowMs + context.loadTimeoutMs };
+      const loading: InstanceState = { name: 'loading', hid, failures, fraction: 0, ...times };
+      return to(loading, { type: 'load', hid }, { type: 'progress', fraction: 0 });
+    }
+    case 'spawn-failed':
+      // It may exist nevertheless: its bytes stay booked until the node agent says that it does not.
+      return dying(hid, refused(state, event.error, context), context, 'kill');
+    case 'exited':
+      return gone(hid, crashedEarly(state, event.how, context), context);
+    case 'tick':
+      if (suspectsItself(event.lateMs, context.limits)) {
+        return stay({ ...state, deadlineAtMs: context.nowMs + context.limits.startMs });
+      }
+      if (context.nowMs < state.deadlineAtMs) return stay(state);
+      return dying(hid, crashedEarly(state, 'did not come up in time', context), context, 'kill');
+    case 'unload':
+    case 'shutdown':
+      // It does not listen yet, so there is nobody to ask.
+      return to({ name: 'stopping', hid, killAtMs: nextKillAt(context) }, { type: 'kill', hid });
+    default:
+      return stay(state);
+  }
+}
+
+function whileLoading(state: StateOf<'loading'>, event: InstanceEvent, context: InstanceContext): Transition {
+  const { hid, failures } = state;
+  const { nowMs } = context;
+  switch (event.type) {
+    case 'heard':
+      if (event.host === 'failed') return dying(hid, refused(state, event.error, context), context);
+      if (event.host === 'ready') {
+        return to({ name: 'ready', hid, failures, sinceMs: nowMs, heardAtMs: nowMs }, { type: 'open', hid });
+      }
+      if (event.host !== 'loading' || event.loadFraction <= state.fraction) return stay(state);
+      return to(
+        { ...state, fraction: event.loadFraction, progressAtMs: nowMs },
+        { type: 'progress', fraction: event.loadFraction },
+      );
+    case 'load-refused':
+      return dying(hid, refused(state, event.error, context), context, 'kill');
+    case 'exited':
+      return gone(hid, crashedEarly(state, event.how, context), context);
+    case 'tick': {
+      if (suspectsItself(event.lateMs, context.limits)) {
+        const deadlineAtMs = Math.max(state.deadlineAtMs, nowMs + context.limits.loadStallMs);
+        return stay({ ...state, progressAtMs: nowMs, deadlineAtMs });
+      }
+      const late = nowMs >= state.deadlineAtMs;
+      if (!late && nowMs < state.progressAtMs + context.limits.loadStallMs) return stay(state);
+      const how = late ? 'needed longer than the load may take' : 'made no progress with the load';
+      return dying(hid, crashedEarly(state, how, context), context, 'kill');
+    }
+    case 'unload':
+    case 'shutdown':
+      return leave(hid, context);
+    default:
+      return stay(state);
+  }
+}
+
+function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: InstanceContext): Transition {
+  const { hid } = state;
+  switch (event.type) {
+    case 'exited':
+      return gone(hid, crashedReady(state, hostLost(event.how), context), context);
+    case 'heard':
+    case 'tick': {
+      const error = suspicion(state, event, context);
+      if (error !== undefined) return dying(hid, crashedReady(state, error, context), context, 'kill');
+      if (event.type === 'tick' && context.nowMs >= (context.idleUntilMs ?? Infinity)) return leave(hid, context);
+      return stay(refreshed(state, event, context));
+    }
+    case 'evict':
+      // Chosen while idle; asked for meanwhile, it stays.
+      return context.leased === 0 && context.waiting === 0 ? leave(hid, context) : stay(state);
+    case 'unload': {
+      if (context.leased === 0) return leave(hid, context);
+      const deadlineAtMs = context.nowMs + context.limits.drainMs;
+      return to({ name: 'draining', hid, heardAtMs: state.heardAtMs, deadlineAtMs }, { type: 'shut' });
+    }
+    case 'shutdown':
+      return leave(hid, context, UNLOADED_UNDER_LEASES);
+    default:
+      return stay(state);
+  }
+}
+
+/** It is going anyway, so a crash here is no failure of the next life. */
+function whileDraining(state: StateOf<'draining'>, event: InstanceEvent, context: InstanceContext): Transition {
+  const { hid } = state;
+  switch (event.type) {
+    case 'demand':
+      return context.leased === 0 ? leave(hid, context) : stay(state);
+    case 'exited':
+      return gone(hid, { effects: [{ type: 'lose', error: hostLost(event.how) }] }, context);
+    case 'heard':
+    case 'tick': {
+      const error = suspicion(state, event, context);
+      if (error !== undefined) return dying(hid, { effects: [{ type: 'lose', error }] }, context, 'kill');
+      if (event.type === 'tick' && context.nowMs >= state.deadlineAtMs)
+        return leave(hid, context, UNLOADED_UNDER_LEASES);
+      return stay(refreshed(state, event, context));
+    }
+    case 'shutdown':
+      return leave(hid, context, UNLOADED_UNDER_LEASES);
+    default:
+      return stay(state);
+  }
+}
+
+function whileStopping(state: StateOf<'stopping'>, event: InstanceEvent, context: InstanceContext): Transition {
+  const { hid, failure } = state;
+  switch (event.type) {
+    case 'exited':
+      return gone(hid, { ...(failure === undefined ? {} : { failure }), effects: [] }, context);
+    case 'tick':
+      if (context.nowMs < state.killAtMs) return stay(state);
+      return to({ ...state, killAtMs: nextKillAt(context) }, { type: 'kill', hid });
+    case 'demand':
+      return turnAway(state, failure, context);
+    default:
+      return stay(state);
+  }
+}
+
+function whileFailed(state: StateOf<'failed'>, event: InstanceEvent, context: InstanceContext): Transition {
+  const { failure } = state;
+  switch (event.type) {
+    case 'demand':
+    case 'tick':
+      if (context.wanted && context.nowMs >= failure.retryAtMs) return place(failure.failures);
+      return turnAway(state, failure, context);
+    case 'unload':
+    case 'shutdown':
+      return to(UNLOADED);
+    default:
+      return stay(state);
+  }
+}
+
+const UNLOADED_UNDER_LEASES = new LlamaestroError('host_lost', 'the model was unloaded before the request ended');
+
+/** What a process that fails leaves behind: the failure, unless it was leaving anyway, and who is to be told. */
+interface Ending {
+  readonly failure?: Failure;
+  readonly effects: readonly InstanceEffect[];
+}
+
+function refused(state: Living, error: LlamaestroError | undefined, context: InstanceContext): Ending {
+  const known = error ?? new LlamaestroError('load_failed', 'the model host gave up without saying why');
+  const failure = refusal(known, state.failures, context);
+  return {
+    failure,
+    effects: [
+      { type: 'failed', failure },
+      { type: 'reject', error: known },
+    ],
+  };
+}
+
+/** Those who wait stay, up to a limit: a model that dies at each load would keep them for nothing. */
+function crashedEarly(state: Living, how: string, context: InstanceContext): Ending {
+  const failure = crash(loadCrash(how), state.failures, context);
+  const hopeless = failure.failures >= context.limits.maxLoadCrashes;
+  const reject: InstanceEffect[] = hopeless ? [{ type: 'reject', error: failure.error }] : [];
+  return { failure, effects: [{ type: 'failed', failure }, ...reject] };
+}
+
+/** A host that stood for a while starts a new count of failures. */
+function crashedReady(state: StateOf<'ready'>, error: LlamaestroError, context: InstanceContext): Ending {
+  const before = context.nowMs - state.sinceMs >= context.limits.stableMs ? 0 : state.failures;
+  const failure = crash(error, before, context);
+  return {
+    failure,
+    effects: [
+      { type: 'failed', failure },
+      { type: 'lose', error },
+    ],
+  };
+}
+
+/** The process is gone. */
+function gone(hid: string, { failure, effects }: Ending, context: InstanceContext): Transition {
+  const done: InstanceEffect[] = [...effects, { type: 'release', hid }];
+  if (failure !== undefined) return to({ name: 'failed', failure }, ...done);
+  if (!context.wanted) return to(UNLOADED, ...done);
+  return to({ name: 'starting', step: 'placing', failures: 0 }, ...done, { type: 'place' });
+}
+
+/** The process must go, by itself or killed; the bytes stay booked until it is gone. */
+function dying(hid: string, ending: Ending, context: InstanceContext, how: 'kill' | 'alone' = 'alone'): Transition {
+  const failure = ending.failure === undefined ? {} : { failure: ending.failure };
+  const kill: InstanceEffect[] = how === 'kill' ? [{ type: 'kill', hid }] : [];
+  return to({ name: 'stopping', hid, killAtMs: nextKillAt(context), ...failure }, ...ending.effects, ...kill);
+}
+
+/** Asks the host to go; its leases are over when `error` is given. */
+function leave(hid: string, context: InstanceContext, error?: LlamaestroError): Transition {
+  const effects: InstanceEffect[] = error === undefined ? [{ type: 'shut' }] : [{ type: 'lose', error }];
+  return to({ name: 'stopping', hid, killAtMs: nextKillAt(context) }, ...effects, { type: 'exit', hid });
+}
+
+function turnAway(state: InstanceState, failure: Failure | undefined, context: InstanceContext): Transition {
+  if (failure?.deterministic !== true || context.waiting === 0) return stay(state);
+  return to(state, { type: 'reject', error: failure.error });
+}
+
+function nextKillAt({ nowMs, limits }: InstanceContext): number {
+  return nowMs + limits.exitGraceMs;
+}
+
+/** Why a loaded host counts as hung or lost, if it does. */
+function suspicion(
+  { heardAtMs }: StateOf<'ready' | 'draining'>,
+  event: Extract<InstanceEvent, { type: 'heard' | 'tick' }>,
+  { nowMs, limits }: InstanceContext,
+): LlamaestroError | undefined {
+  if (event.type === 'heard') return wordAgainst(event, limits);
+  return silenceAgainst(nowMs - heardAtMs, event.lateMs, limits);
+}
+
+/** A word from the host, or a late timer of ours, starts a new period of listening. */
+function refreshed(
+  state: StateOf<'ready' | 'draining'>,
+  event: Extract<InstanceEvent, { type: 'heard' | 'tick' }>,
+  { nowMs, limits }: InstanceContext,
+): InstanceState {
+  return event.type === 'heard' || suspectsItself(event.lateMs, limits) ? { ...state, heardAtMs: nowMs } : state;
+}

@@ -1,0 +1,137 @@
+/**
+ * The words of one model instance's life: its states, what may happen to it, what must then be done, and when it wants to be
+ * woken. Data only; `instance-state.ts` says how one state follows another.
+ *
+ *   unloaded -> starting (placing, spawning) -> loading -> ready -> draining -> stopping -> unloaded
+ *   anything with a process -> failed, after the process is gone; failed -> starting when somebody still wants the model
+ */
+import type { LlamaestroError } from '../base/errors.js';
+import type { HostState } from '../schema/bus-messages.js';
+import type { Failure, FailureContext } from './failure.js';
+
+/** A state with a process whose end would be a failure. */
+export interface Living {
+  readonly hid: string;
+  /** Failures in a row before this life. */
+  readonly failures: number;
+}
+
+export type InstanceState =
+  | { readonly name: 'unloaded' }
+  | { readonly name: 'starting'; readonly step: 'placing'; readonly failures: number }
+  | ({ readonly name: 'starting'; readonly step: 'spawning'; readonly deadlineAtMs: number } & Living)
+  | ({
+      readonly name: 'loading';
+      readonly fraction: number;
+      readonly progressAtMs: number;
+      readonly deadlineAtMs: number;
+    } & Living)
+  | ({ readonly name: 'ready'; readonly sinceMs: number; readonly heardAtMs: number } & Living)
+  | { readonly name: 'draining'; readonly hid: string; readonly deadlineAtMs: number; readonly heardAtMs: number }
+  | {
+      readonly name: 'stopping';
+      readonly hid: string;
+      readonly killAtMs: number;
+      /** Present when it ends because of a failure. */
+      readonly failure?: Failure;
+    }
+  | { readonly name: 'failed'; readonly failure: Failure };
+
+export type InstanceEvent =
+  /** Leases or waiters changed; the context says how. */
+  | { readonly type: 'demand' }
+  | { readonly type: 'placed'; readonly hid: string }
+  | { readonly type: 'placement-failed'; readonly error: LlamaestroError }
+  | { readonly type: 'spawn-failed'; readonly hid: string; readonly error: LlamaestroError }
+  | {
+      readonly type: 'heard';
+      readonly hid: string;
+      readonly host: HostState;
+      readonly loadFraction: number;
+      readonly stalledMs: number;
+      readonly error?: LlamaestroError;
+    }
+  | { readonly type: 'load-refused'; readonly hid: string; readonly error: LlamaestroError }
+  | { readonly type: 'exited'; readonly hid: string; readonly how: string }
+  /** Go if nobody uses it now: its bytes are needed. */
+  | { readonly type: 'evict' }
+  /** Let what runs end, then go. */
+  | { readonly type: 'unload' }
+  /** Go now. */
+  | { readonly type: 'shutdown' }
+  /** `lateMs`: how much later than asked for; Infinity while the bus is lost. */
+  | { readonly type: 'tick'; readonly lateMs: number };
+
+export type InstanceEffect =
+  /** Find bytes for a load; answered by placed or placement-failed. */
+  | { readonly type: 'place' }
+  | { readonly type: 'withdraw' }
+  | { readonly type: 'spawn'; readonly hid: string }
+  | { readonly type: 'load'; readonly hid: string }
+  /** Tell those who wait how far the load is. */
+  | { readonly type: 'progress'; readonly fraction: number }
+  /** Ready: commit the bytes, begin to grant. */
+  | { readonly type: 'open'; readonly hid: string }
+  /** Grant no more; leases run on. */
+  | { readonly type: 'shut' }
+  /** Every lease is over. */
+  | { readonly type: 'lose'; readonly error: LlamaestroError }
+  /** Everybody who waits is refused. */
+  | { readonly type: 'reject'; readonly error: LlamaestroError }
+  | { readonly type: 'exit'; readonly hid: string }
+  | { readonly type: 'kill'; readonly hid: string }
+  /** The process is gone: its bytes are free. */
+  | { readonly type: 'release'; readonly hid: string }
+  /** For the log and the counters. */
+  | { readonly type: 'failed'; readonly failure: Failure };
+
+/** What the machine must know of its surroundings, read at each event. */
+export interface InstanceContext extends FailureContext {
+  /** Somebody waits, or the model is resident; false once the pool closes. */
+  readonly wanted: boolean;
+  readonly waiting: number;
+  readonly leased: number;
+  /** When idleness ends this load; undefined while it is used or kept. */
+  readonly idleUntilMs: number | undefined;
+  readonly loadTimeoutMs: number;
+}
+
+export interface Transition {
+  readonly state: InstanceState;
+  readonly effects: readonly InstanceEffect[];
+}
+
+/** The state of one name. */
+export type StateOf<Name extends InstanceState['name']> = Extract<InstanceState, { name: Name }>;
+export type Placing = Extract<InstanceState, { step: 'placing' }>;
+export type Spawning = Extract<InstanceState, { step: 'spawning' }>;
+
+export const UNLOADED: InstanceState = { name: 'unloaded' };
+
+/** The process of this state, if it has one. */
+export function hidOf(state: InstanceState): string | undefined {
+  return 'hid' in state ? state.hid : undefined;
+}
+
+/** When the driver must send the next tick; Infinity when time alone changes nothing. */
+export function wakeAtMs(
+  state: InstanceState,
+  context: Pick<InstanceContext, 'wanted' | 'idleUntilMs' | 'limits'>,
+): number {
+  switch (state.name) {
+    case 'unloaded':
+      return Infinity;
+    case 'starting':
+      return state.step === 'placing' ? Infinity : state.deadlineAtMs;
+    case 'loading':
+      return Math.min(state.progressAtMs + context.limits.loadStallMs, state.deadlineAtMs);
+    case 'ready':
+      return Math.min(state.heardAtMs + context.limits.silenceMs, context.idleUntilMs ?? Infinity);
+    case 'draining':
+      return Math.min(state.heardAtMs + context.limits.silenceMs, state.deadlineAtMs);
+    case 'stopping':
+      return state.killAtMs;
+    case 'failed':
+      return context.wanted ? state.failure.retryAtMs : Infinity;
+  }
+}

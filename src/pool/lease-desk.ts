@@ -1,0 +1,273 @@
+/**
+ * Turns the plain queue of one model into promises and signals: each request is granted, refused or gone, each lease ends by
+ * release or by loss, always exactly once. Knows no processes; the instance says when to open, shut and lose.
+ */
+import { assert } from '../base/assert.js';
+import { LlamaestroError } from '../base/errors.js';
+import type { Clock } from '../base/ports.js';
+import * as queues from './lease-queue.js';
+import type { Lease, LeaseRequest } from './pool.js';
+
+export interface AttemptName {
+  readonly rid: string;
+  readonly att: number;
+}
+
+export interface DeskParts {
+  readonly clock: Clock;
+  readonly maxWaiting: number;
+  /** An attempt not listed by its host for so long ends its lease. */
+  readonly unlistedMs: number;
+  /** Leases or waiters changed. */
+  readonly onChange: (desk: LeaseDesk) => void;
+  readonly onBegin: () => void;
+}
+
+interface Waiter {
+  id: string;
+  readonly request: LeaseRequest;
+  readonly signal: AbortSignal;
+  readonly askedAtMs: number;
+  readonly grant: (lease: Lease) => void;
+  readonly refuse: (reason: unknown) => void;
+  desk: LeaseDesk;
+  toldPosition: number;
+}
+
+interface HeldLease {
+  readonly rid: string;
+  readonly lost: AbortController;
+  attempt?: { readonly att: number; listedAtMs: number };
+}
+
+/** The host that is being leased, and when its load began and ended. */
+interface OpenHost {
+  readonly hid: string;
+  readonly loadStartedAtMs: number;
+  readonly openedAtMs: number;
+}
+
+export class LeaseDesk {
+  private queue: queues.LeaseQueue;
+  private readonly waiters = new Map<string, Waiter>();
+  private readonly held = new Map<string, HeldLease>();
+  private host: OpenHost | undefined;
+  private loadingFraction: number | undefined;
+  private asked = 0;
+  private grants = 0;
+  private changedAtMs: number;
+
+  constructor(
+    private model: string,
+    private readonly parts: DeskParts,
+  ) {
+    this.queue = queues.emptyQueue(parts.maxWaiting);
+    this.changedAtMs = parts.clock.nowMs();
+  }
+
+  get leased(): number {
+    return this.queue.leases.length;
+  }
+  get waiting(): number {
+    return this.queue.waiting.length;
+  }
+  get hasRoom(): boolean {
+    return queues.hasRoom(this.queue);
+  }
+  /** Leases granted so far. */
+  get granted(): number {
+    return this.grants;
+  }
+  /** Since when nobody leases or waits; undefined while somebody does. */
+  get idleSinceMs(): number | undefined {
+    return this.leased + this.waiting === 0 ? this.changedAtMs : undefined;
+  }
+  /** Attempts that run under a lease now. */
+  get attempts(): readonly AttemptName[] {
+    return [...this.held.values()].flatMap(({ rid, attempt }) => (attempt ? [{ rid, att: attempt.att }] : []));
+  }
+
+  rename(model: string): void {
+    this.model = model;
+  }
+
+  /** A lease; rejects with `queue_full`, the error of `reject`, or the signal's reason, and then nothing is held. */
+  ask(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
+      const id = `${request.rid}#${++this.asked}`;
+      const queue = queues.ask(this.queue, id);
+      if (queue === undefined) return reject(this.full());
+      const onAbort = (): void => waiter.desk.abandon(waiter);
+      const end = (): void => signal.removeEventListener('abort', onAbort);
+      const waiter: Waiter = {
+        id,
+        request,
+        signal,
+        askedAtMs: this.parts.clock.nowMs(),
+        grant: (lease) => (end(), resolve(lease)),
+        refuse: (reason) => (end(), reject(reason as Error)),
+        desk: this,
+        toldPosition: 0,
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.queue = queue;
+      this.waiters.set(id, waiter);
+      this.serve();
+      if (this.loadingFraction !== undefined) this.tell(waiter, this.loadingFraction);
+    });
+  }
+
+  /** The host is ready: the first in the queue are granted. */
+  open(hid: string, slots: number, loadStartedAtMs: number): void {
+    this.host = { hid, loadStartedAtMs, openedAtMs: this.parts.clock.nowMs() };
+    this.loadingFraction = undefined;
+    this.queue = queues.open(this.queue, slots);
+    this.serve();
+  }
+
+  shut(): void {
+    this.queue = queues.shut(this.queue);
+  }
+
+  /** Tells everybody who waits how far the load is. */
+  progress(fraction: number): void {
+    this.loadingFraction = fraction;
+    for (const waiter of [...this.waiters.values()]) this.tell(waiter, fraction);
+  }
+
+  /** The host is gone or given up: every lease is over. */
+  lose(error: LlamaestroError): void {
+    const held = [...this.held.values()];
+    this.held.clear();
+    this.queue = queues.lose(this.queue);
+    this.host = undefined;
+    this.loadingFraction = undefined;
+    for (const { lost } of held) lost.abort(error);
+    if (held.length > 0) this.changed();
+  }
+
+  /** Refuses everybody who waits. */
+  reject(error: LlamaestroError): void {
+    const waiters = [...this.waiters.values()];
+    this.waiters.clear();
+    this.queue = queues.dismiss(this.queue);
+    for (const waiter of waiters) waiter.refuse(error);
+    if (waiters.length > 0) this.changed();
+  }
+
+  /** Those who wait here go on waiting there, in order; who finds no room is refused. */
+  moveWaitersTo(other: LeaseDesk): void {
+    for (const waiter of [...this.waiters.values()]) {
+      this.waiters.delete(waiter.id);
+      this.queue = queues.leave(this.queue, waiter.id);
+      other.adopt(waiter);
+    }
+    other.serve();
+    this.changed();
+  }
+
+  /** The host's own list of what runs there. A lease whose attempt is missing for long is over: its slot must not leak. */
+  listed(attempts: readonly AttemptName[]): void {
+    const nowMs = this.parts.clock.nowMs();
+    const names = new Set(attempts.map(({ rid, att }) => `${rid} ${att}`));
+    for (const [id, { rid, lost, attempt }] of [...this.held]) {
+      if (attempt === undefined) continue;
+      if (names.has(`${rid} ${attempt.att}`)) attempt.listedAtMs = nowMs;
+      if (nowMs - attempt.listedAtMs < this.parts.unlistedMs) continue;
+      this.giveBack(id);
+      lost.abort(new LlamaestroError('host_lost', 'the model host no longer runs this request'));
+    }
+  }
+
+  private full(): LlamaestroError {
+    const { maxWaiting } = this.parts;
+    const message = `${maxWaiting} requests already wait for model '${this.model}'`;
+    return new LlamaestroError('queue_full', message, { details: { limit: maxWaiting } });
+  }
+
+  private adopt(waiter: Waiter): void {
+    waiter.desk = this;
+    waiter.id = `${waiter.request.rid}#${++this.asked}`;
+    waiter.toldPosition = 0;
+    const queue = queues.ask(this.queue, waiter.id);
+    if (queue === undefined) return waiter.refuse(this.full());
+    this.queue = queue;
+    this.waiters.set(waiter.id, waiter);
+  }
+
+  private abandon(waiter: Waiter): void {
+    this.waiters.delete(waiter.id);
+    this.queue = queues.leave(this.queue, waiter.id);
+    waiter.refuse(waiter.signal.reason);
+    this.changed();
+    this.tellPositions();
+  }
+
+  /** Grants what can be granted. A caller that has gone is passed over: only a grant that is taken counts. */
+  private serve(): void {
+    for (let id = queues.nextGrant(this.queue); id !== undefined; id = queues.nextGrant(this.queue)) {
+      const waiter = this.waiters.get(id);
+      assert(waiter !== undefined && this.host !== undefined, 'a grant has a waiter and a host');
+      if (waiter.signal.aborted) {
+        // Its own abort listener has not run yet and will refuse it.
+        this.queue = queues.leave(this.queue, id);
+        continue;
+      }
+      this.queue = queues.take(this.queue, id);
+      this.waiters.delete(id);
+      this.grants++;
+      waiter.grant(this.leaseFor(waiter, this.host));
+    }
+    this.changed();
+    this.tellPositions();
+  }
+
+  private leaseFor(waiter: Waiter, { hid, loadStartedAtMs, openedAtMs }: OpenHost): Lease {
+    const { id, request, askedAtMs } = waiter;
+    const held: HeldLease = { rid: request.rid, lost: new AbortController() };
+    this.held.set(id, held);
+    const waitedMs = this.parts.clock.nowMs() - askedAtMs;
+    const loadMs = Math.max(0, openedAtMs - Math.max(askedAtMs, loadStartedAtMs));
+    return {
+      model: this.model,
+      hid,
+      lost: held.lost.signal,
+      queueMs: waitedMs - loadMs,
+      loadMs,
+      begin: (att) => {
+        held.attempt = { att, listedAtMs: this.parts.clock.nowMs() };
+        this.parts.onBegin();
+      },
+      release: () => {
+        if (!this.held.has(id)) return;
+        this.giveBack(id);
+      },
+    };
+  }
+
+  private giveBack(id: string): void {
+    this.held.delete(id);
+    this.queue = queues.giveBack(this.queue, id);
+    this.serve();
+  }
+
+  private changed(): void {
+    this.changedAtMs = this.parts.clock.nowMs();
+    this.parts.onChange(this);
+  }
+
+  private tell(waiter: Waiter, fraction: number): void {
+    if (this.waiters.has(waiter.id)) waiter.request.onProgress?.({ state: 'loading', fraction });
+  }
+
+  private tellPositions(): void {
+    this.queue.waiting.forEach((id, index) => {
+      const waiter = this.waiters.get(id);
+      const position = index + 1;
+      if (waiter === undefined || waiter.toldPosition === position) return;
+      waiter.toldPosition = position;
+      waiter.request.onProgress?.({ state: 'queued', position });
+    });
+  }
+}

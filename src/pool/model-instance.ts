@@ -1,0 +1,365 @@
+/**
+ * Drives one model's life: feeds events to the pure machine, carries its effects out, keeps one timer, and is the only
+ * writer of this model's state. Knows its queue and its host; where bytes come from is the placer's affair.
+ */
+import { toLlamaestroError, LlamaestroError } from '../base/errors.js';
+import type { Logger } from '../base/log.js';
+import type { Clock, Random, Timer } from '../base/ports.js';
+import type { HostEvent } from '../schema/bus-messages.js';
+import type { LoadOptions, MemoryPlan } from '../schema/load.js';
+import type { ModelSpec } from '../schema/profile.js';
+import { COLD, heatAt, warmed, type HolderStanding } from './eviction.js';
+import { describeExit } from './failure.js';
+import type { HostClient } from './host-client.js';
+import {
+  hidOf,
+  UNLOADED,
+  wakeAtMs,
+  type InstanceContext,
+  type InstanceEffect,
+  type InstanceEvent,
+} from './instance.js';
+import { transition } from './instance-state.js';
+import { LeaseDesk } from './lease-desk.js';
+import type { PoolLimits } from './limits.js';
+import type { HostExit, NodeAgent } from './node-client.js';
+import type { Placer, Tenant } from './placer.js';
+import type { ModelStatus } from './pool.js';
+
+export interface InstanceParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly limits: PoolLimits;
+  readonly node: NodeAgent;
+  readonly hosts: HostClient;
+  readonly placer: Placer;
+  /** Shared by all CPU hosts of the machine; absent: none. */
+  readonly stepLock: string | undefined;
+  readonly loadMs: () => number;
+  /** False while the bus is lost: silence means nothing then. */
+  readonly canHear: () => boolean;
+  readonly onBegin: () => void;
+  /** The state's name, leases or waiters changed. */
+  readonly onChange: (instance: ModelInstance) => void;
+}
+
+const BYTES_PER_GIB = 2 ** 30;
+
+export class ModelInstance implements Tenant {
+  readonly desk: LeaseDesk;
+  private state = UNLOADED;
+  private isRetired = false;
+  private readonly pending: InstanceEvent[] = [];
+  private isDispatching = false;
+  private timer: Timer | undefined;
+  private use = COLD;
+  private countedGrants = 0;
+  private loadStartedAtMs = 0;
+  private loads = 0;
+  private crashes = 0;
+  private pid: number | undefined;
+  private plan: MemoryPlan | undefined;
+  private word: HostEvent | undefined;
+  /** Tokens of hosts that are gone. */
+  private past = { promptTokens: 0, generatedTokens: 0 };
+  private lastError: LlamaestroError | undefined;
+
+  constructor(
+    private currentSpec: ModelSpec,
+    private readonly parts: InstanceParts,
+  ) {
+    const { clock, limits, onBegin } = parts;
+    this.desk = new LeaseDesk(currentSpec.name, {
+      clock,
+      maxWaiting: limits.maxWaiting,
+      unlistedMs: limits.unlistedMs,
+      onBegin,
+      onChange: () => this.dispatch({ type: 'demand' }),
+    });
+  }
+
+  get spec(): ModelSpec {
+    return this.currentSpec;
+  }
+  get name(): string {
+    return this.currentSpec.name;
+  }
+  get hid(): string | undefined {
+    return hidOf(this.state);
+  }
+  get isReady(): boolean {
+    return this.state.name === 'ready';
+  }
+  /** The host's own word about itself, once it is ready. */
+  get info(): HostEvent['info'] {
+    return this.word?.info;
+  }
+  get memoryPlan(): MemoryPlan | undefined {
+    return this.plan;
+  }
+  get standing(): HolderStanding {
+    if (this.state.name === 'stopping') return 'leaving';
+    if (this.isKept) return 'kept';
+    return this.isReady && this.desk.idleSinceMs !== undefined ? 'idle' : 'busy';
+  }
+  heat(nowMs: number): number {
+    return heatAt(this.use, nowMs, this.parts.limits.heatHalfLifeMs);
+  }
+
+  /** The same process serves this specification from now on: its load options are equal. */
+  adopt(spec: ModelSpec): void {
+    this.currentSpec = spec;
+    this.desk.rename(spec.name);
+    this.dispatch({ type: 'demand' });
+  }
+
+  /** No longer of the profile: finishes its leases, then ends for good. */
+  retire(): void {
+    this.isRetired = true;
+    this.dispatch({ type: 'unload' });
+  }
+
+  /** Starts what is wanted; harmless at any time. */
+  wake(): void {
+    this.dispatch({ type: 'demand' });
+  }
+
+  /** Ends the host now; leases are lost, waiters refused. */
+  shutDown(error: LlamaestroError): void {
+    this.isRetired = true;
+    this.desk.reject(error);
+    this.dispatch({ type: 'shutdown' });
+  }
+
+  /** Takes the timer back; the instance is not used any more. */
+  forget(): void {
+    this.timer?.cancel();
+  }
+
+  evict(): void {
+    this.dispatch({ type: 'evict' });
+  }
+
+  placed(hid: string, plan: MemoryPlan): void {
+    this.plan = plan;
+    this.dispatch({ type: 'placed', hid });
+  }
+
+  refused(error: LlamaestroError): void {
+    this.dispatch({ type: 'placement-failed', error });
+  }
+
+  /** What this instance's host says about itself. */
+  heard(event: HostEvent): void {
+    const { hid, state: host, loadFraction = 0, stalledMs } = event;
+    this.word = event;
+    this.desk.listed(event.attempts);
+    const error = event.error === undefined ? {} : { error: LlamaestroError.fromWire(event.error) };
+    this.dispatch({ type: 'heard', hid, host, loadFraction, stalledMs, ...error });
+  }
+
+  exited({ hid, exitCode, signal, lastWords }: HostExit): void {
+    this.dispatch({ type: 'exited', hid, how: describeExit(exitCode, signal, lastWords) });
+  }
+
+  /** After an interruption of the bus: every host gets a fresh period. */
+  listenAnew(): void {
+    this.dispatch({ type: 'tick', lateMs: Infinity });
+  }
+
+  /** The options this model is planned and loaded with. */
+  loadOptions(): LoadOptions {
+    const { load } = this.currentSpec;
+    const { stepLock } = this.parts;
+    return load.stepLock === undefined && stepLock !== undefined ? { ...load, stepLock } : load;
+  }
+
+  status(): ModelStatus {
+    const { name, role, available, load } = this.currentSpec;
+    const { pid, plan, word, lastError, state } = this;
+    const failure = 'failure' in state ? state.failure : undefined;
+    const nowMs = this.parts.clock.nowMs();
+    return {
+      name,
+      role,
+      state: state.name,
+      available,
+      ...(this.hid === undefined ? {} : { hid: this.hid }),
+      ...(pid === undefined ? {} : { pid }),
+      ...(state.name === 'loading' ? { loadFraction: state.fraction } : {}),
+      ...(word?.info === undefined ? {} : { info: word.info }),
+      ...(plan === undefined ? {} : { planned: plan }),
+      ...(word?.allocated === undefined ? {} : { allocated: word.allocated }),
+      ...(word?.residentBytes === undefined ? {} : { residentBytes: word.residentBytes }),
+      slots: word?.info?.slots ?? load.slots ?? 1,
+      leased: this.desk.leased,
+      queued: this.desk.waiting,
+      loads: this.loads,
+      crashes: this.crashes,
+      generatedTokens: this.past.generatedTokens + (word?.generatedTokens ?? 0),
+      promptTokens: this.past.promptTokens + (word?.promptTokens ?? 0),
+      ...(failure === undefined ? {} : { retryInMs: Math.max(0, failure.retryAtMs - nowMs) }),
+      ...(lastError === undefined ? {} : { lastError: lastError.toWire() }),
+    };
+  }
+
+  private get isKept(): boolean {
+    return !this.isRetired && (this.currentSpec.residency === 'resident' || this.currentSpec.pinned);
+  }
+
+  private context(): InstanceContext {
+    const { clock, random, limits, loadMs } = this.parts;
+    const { residency, available, ttlMs } = this.currentSpec;
+    const { waiting, leased, idleSinceMs } = this.desk;
+    const isResident = residency === 'resident' && available;
+    const plannedGib = (this.plan?.totalBytes ?? 0) / BYTES_PER_GIB;
+    return {
+      nowMs: clock.nowMs(),
+      jitter: random.next(),
+      wanted: !this.isRetired && (isResident || waiting > 0),
+      waiting,
+      leased,
+      idleUntilMs: this.isKept || idleSinceMs === undefined ? undefined : idleSinceMs + ttlMs,
+      loadTimeoutMs: loadMs() + plannedGib * limits.loadPerGibMs,
+      limits,
+    };
+  }
+
+  /** One event at a time, each to its end: an effect that causes an event finds the state settled. */
+  private dispatch(event: InstanceEvent): void {
+    this.pending.push(event);
+    if (this.isDispatching) return;
+    this.isDispatching = true;
+    let isChanged = false;
+    try {
+      for (let next = this.pending.shift(); next !== undefined; next = this.pending.shift()) {
+        isChanged = this.step(next) || isChanged;
+      }
+    } finally {
+      this.isDispatching = false;
+    }
+    this.arm();
+    if (isChanged) this.parts.onChange(this);
+  }
+
+  /** True when somebody outside may care. */
+  private step(event: InstanceEvent): boolean {
+    for (; this.countedGrants < this.desk.granted; this.countedGrants++) {
+      this.use = warmed(this.use, this.parts.clock.nowMs(), this.parts.limits.heatHalfLifeMs);
+    }
+    const { state, effects } = transition(this.state, event, this.context());
+    const isOther = state.name !== this.state.name;
+    if (isOther) {
+      this.parts.log.debug('a model changed its state', { model: this.name, from: this.state.name, to: state.name });
+    }
+    this.state = state;
+    for (const effect of effects) this.perform(effect);
+    return isOther || event.type === 'demand';
+  }
+
+  private arm(): void {
+    const { clock, canHear } = this.parts;
+    this.timer?.cancel();
+    const dueMs = wakeAtMs(this.state, this.context());
+    if (dueMs === Infinity) return;
+    this.timer = clock.setTimer(Math.max(0, dueMs - clock.nowMs()), () => {
+      this.dispatch({ type: 'tick', lateMs: canHear() ? clock.nowMs() - dueMs : Infinity });
+    });
+  }
+
+  private perform(effect: InstanceEffect): void {
+    const { placer, hosts } = this.parts;
+    switch (effect.type) {
+      case 'place':
+        this.loadStartedAtMs = this.parts.clock.nowMs();
+        return placer.request(this);
+      case 'withdraw':
+        return placer.withdraw(this);
+      case 'spawn':
+        return void this.spawn(effect.hid);
+      case 'load':
+        return void this.load(effect.hid);
+      case 'progress':
+        return this.desk.progress(effect.fraction);
+      case 'open':
+        return this.open(effect.hid);
+      case 'shut':
+        return this.desk.shut();
+      case 'lose':
+        return this.desk.lose(effect.error);
+      case 'reject':
+        return this.desk.reject(effect.error);
+      case 'exit':
+        return hosts.exit(effect.hid);
+      case 'kill':
+        return void this.kill(effect.hid);
+      case 'release':
+        return this.release(effect.hid);
+      case 'failed':
+        return this.note(effect.failure);
+    }
+  }
+
+  private async spawn(hid: string): Promise<void> {
+    try {
+      const { pid } = await this.parts.node.spawn(hid, this.name);
+      if (this.hid === hid) this.pid = pid;
+    } catch (thrown) {
+      this.dispatch({ type: 'spawn-failed', hid, error: toLlamaestroError(thrown) });
+    }
+  }
+
+  private async load(hid: string): Promise<void> {
+    const { gpuLayers } = this.plan ?? {};
+    const options = this.loadOptions();
+    // 'auto' was decided when the bytes were counted; it must not be decided again with other bytes free.
+    const decided =
+      typeof options.gpuLayers === 'number' || gpuLayers === undefined ? options : { ...options, gpuLayers };
+    const error = await this.parts.hosts.load(hid, decided);
+    if (error !== undefined) this.dispatch({ type: 'load-refused', hid, error });
+  }
+
+  private open(hid: string): void {
+    const { info, allocated, planned } = this.word ?? {};
+    this.loads++;
+    this.parts.placer.commit(hid, allocated);
+    if (allocated !== undefined && this.plan !== undefined && allocated.totalBytes > this.plan.totalBytes) {
+      const bytes = { plannedBytes: this.plan.totalBytes, allocatedBytes: allocated.totalBytes };
+      this.parts.log.warn('a model took more memory than planned', { model: this.name, ...bytes });
+    }
+    this.plan = planned ?? this.plan;
+    this.desk.open(hid, info?.slots ?? this.currentSpec.load.slots ?? 1, this.loadStartedAtMs);
+    this.parts.log.info('a model is ready', { model: this.name, hid, pid: this.pid, loadMs: info?.loadMs });
+  }
+
+  /** The exit report may be lost with the bus, so a kill also asks whether the process is still there. */
+  private async kill(hid: string): Promise<void> {
+    const { node, limits, log } = this.parts;
+    try {
+      await node.kill(hid, limits.killGraceMs);
+      const alive = await node.hosts();
+      if (!alive.includes(hid)) this.dispatch({ type: 'exited', hid, how: 'was ended' });
+    } catch (error) {
+      log.warn('a model host could not be ended', { model: this.name, hid, error });
+    }
+  }
+
+  private release(hid: string): void {
+    this.past.promptTokens += this.word?.promptTokens ?? 0;
+    this.past.generatedTokens += this.word?.generatedTokens ?? 0;
+    this.word = undefined;
+    this.pid = undefined;
+    // A queue that was only shut still has its slots: nothing is out any more, so it ends empty.
+    this.desk.lose(new LlamaestroError('host_lost', 'the model host is gone'));
+    this.parts.placer.release(hid);
+  }
+
+  private note(failure: Extract<InstanceEffect, { type: 'failed' }>['failure']): void {
+    this.lastError = failure.error;
+    if (failure.crash) this.crashes++;
+    const { error, failures, retryAtMs } = failure;
+    const retryInMs = Math.round(retryAtMs - this.parts.clock.nowMs());
+    this.parts.log.warn('a model failed', { model: this.name, hid: this.hid, error, failures, retryInMs });
+  }
+}

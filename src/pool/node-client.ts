@@ -1,0 +1,96 @@
+/**
+ * The node agent as the pool sees it: the port `NodeAgent` and its implementation over the bus. The pool starts and ends
+ * processes and reads devices only through it, so that a node may as well be another machine.
+ */
+import { LlamaestroError } from '../base/errors.js';
+import type { Bus } from '../bus/bus.js';
+import { subjects } from '../bus/subjects.js';
+import {
+  AckCodec,
+  DevicesCodec,
+  HostsCodec,
+  NodeEventCodec,
+  replyOf,
+  SpawnedCodec,
+  TokenizedCodec,
+  type NodeCommand,
+} from '../schema/bus-messages.js';
+import { decode, faultsOf } from '../schema/decode.js';
+import { MemoryPlanCodec, type DeviceInfo, type LoadOptions, type MemoryPlan, type Prompt } from '../schema/load.js';
+import { DEFAULT_LIMITS, type PoolLimits } from './limits.js';
+
+/** How a process ended. */
+export interface HostExit {
+  readonly hid: string;
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly lastWords: string;
+}
+
+/** Every call rejects with an operating error: the agent's own, `no_host` when it is not there, `ack_timeout`. */
+export interface NodeAgent {
+  readonly nid: string;
+  /** Free bytes as they are now. */
+  devices(): Promise<readonly DeviceInfo[]>;
+  /** Bytes of a load that did not happen; `model_unusable` for a damaged file. */
+  plan(load: LoadOptions): Promise<MemoryPlan>;
+  /** Tokens of a prompt by the vocabulary of a file alone. */
+  count(file: string, prompt: Prompt, signal?: AbortSignal): Promise<number>;
+  /** Resolves when the process exists; it says 'idle' on the bus when it listens. */
+  spawn(hid: string, label: string): Promise<{ readonly pid: number }>;
+  /** Resolves when the order is given; the end comes through `onExit`. An unknown host is no error. */
+  kill(hid: string, graceMs: number): Promise<void>;
+  /** Ids of the model hosts that exist. */
+  hosts(): Promise<readonly string[]>;
+  /** Returns the function that removes the listener. */
+  onExit(listener: (exit: HostExit) => void): () => void;
+}
+
+const DevicesReply = replyOf(DevicesCodec);
+const PlanReply = replyOf(MemoryPlanCodec);
+const CountReply = replyOf(TokenizedCodec);
+const SpawnReply = replyOf(SpawnedCodec);
+const KillReply = replyOf(AckCodec);
+const HostsReply = replyOf(HostsCodec);
+
+type Reply<T> =
+  | { readonly ok: true; readonly body: T }
+  | { readonly ok: false; readonly error: Parameters<typeof LlamaestroError.fromWire>[0] };
+
+/** The body of a reply, or its error thrown. */
+export function bodyOf<T>(reply: Reply<T>): T {
+  if (!reply.ok) throw LlamaestroError.fromWire(reply.error);
+  return reply.body;
+}
+
+/** A node agent reached over the bus; keeps nothing and needs no closing beyond its listeners. */
+export function nodeClient(
+  bus: Bus,
+  nid: string,
+  { nodeCommandMs, nodeWorkMs }: Pick<PoolLimits, 'nodeCommandMs' | 'nodeWorkMs'> = DEFAULT_LIMITS,
+): NodeAgent {
+  const ask = (command: NodeCommand, timeoutMs: number, signal?: AbortSignal): Promise<unknown> =>
+    bus.request(subjects.node(nid), command, { timeoutMs }, signal);
+  return {
+    nid,
+    devices: async () => bodyOf(decode(DevicesReply, await ask({ op: 'devices' }, nodeWorkMs), 'internal')).devices,
+    plan: async (load) => bodyOf(decode(PlanReply, await ask({ op: 'plan', load }, nodeWorkMs), 'internal')),
+    count: async (file, prompt, signal) =>
+      bodyOf(decode(CountReply, await ask({ op: 'count', file, prompt }, nodeWorkMs, signal), 'internal')).count,
+    spawn: async (hid, label) =>
+      bodyOf(decode(SpawnReply, await ask({ op: 'spawn', hid, label }, nodeCommandMs), 'internal')),
+    kill: async (hid, graceMs) => {
+      bodyOf(decode(KillReply, await ask({ op: 'kill', hid, graceMs }, nodeCommandMs), 'internal'));
+    },
+    hosts: async () =>
+      bodyOf(decode(HostsReply, await ask({ op: 'hosts' }, nodeCommandMs), 'internal')).hosts.map(({ hid }) => hid),
+    onExit: (listener) => {
+      const subscription = bus.subscribe(subjects.nodeEvents(nid), ({ body }) => {
+        if (faultsOf(NodeEventCodec, body).length > 0) return;
+        const event = decode(NodeEventCodec, body);
+        if (event.type === 'host-exited') listener(event);
+      });
+      return () => subscription.unsubscribe();
+    },
+  };
+}

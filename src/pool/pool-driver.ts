@@ -1,0 +1,296 @@
+/**
+ * The pool: the models of the applied profile, each driven by its own instance, one placer for their bytes, one ear for
+ * what hosts say. It decides nothing itself: policies are pure, instances write their own state, and a lost lease is
+ * reported to its holder, never retried.
+ */
+import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import type { Logger } from '../base/log.js';
+import type { Clock, Random } from '../base/ports.js';
+import type { Bus } from '../bus/bus.js';
+import { subjects } from '../bus/subjects.js';
+import { HostEventCodec } from '../schema/bus-messages.js';
+import { decode, faultsOf } from '../schema/decode.js';
+import type { Prompt } from '../schema/load.js';
+import { findModel, type ModelSpec, type Profile } from '../schema/profile.js';
+import { carryOver } from './carry-over.js';
+import { hostClient, type HostClient } from './host-client.js';
+import { DEFAULT_LIMITS, type PoolLimits } from './limits.js';
+import { ModelInstance } from './model-instance.js';
+import type { NodeAgent } from './node-client.js';
+import { Placer } from './placer.js';
+import type { Lease, LeaseRequest, Pool, PoolStatus } from './pool.js';
+import { Renewals } from './renewals.js';
+
+export interface PoolOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** This gateway; hosts cancel what it does not renew. */
+  readonly gid: string;
+  readonly node: NodeAgent;
+  readonly log: Logger;
+  /** File shared by all CPU hosts of the machine; goes into each load that names none. */
+  readonly stepLock?: string;
+  readonly limits?: Partial<PoolLimits>;
+}
+
+/** A pool without models until `apply`. Listens at once; `close` ends that. */
+export function createPool(options: PoolOptions): Pool {
+  return new PoolDriver(options);
+}
+
+class PoolDriver implements Pool {
+  private readonly limits: PoolLimits;
+  private readonly hosts: HostClient;
+  private readonly placer: Placer;
+  private readonly renewals: Renewals;
+  private readonly deaf: (() => void)[];
+  private profile: Profile | undefined;
+  private instances: readonly ModelInstance[] = [];
+  /** No longer of the profile, not yet gone. */
+  private leaving: readonly ModelInstance[] = [];
+  private busLost = false;
+  private draining = false;
+  private closing: Promise<void> | undefined;
+  private readonly onChanged = new Set<() => void>();
+
+  constructor(private readonly options: PoolOptions) {
+    const { bus, clock, random, gid, node, log } = options;
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.hosts = hostClient(bus, gid, this.limits.hostCommandMs);
+    this.placer = new Placer({
+      ...{ clock, random, log, node },
+      limits: this.limits,
+      budgets: () => this.profile?.budgets ?? {},
+      tenants: () => this.everybody,
+    });
+    this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>
+      this.everybody.map(({ hid, desk: { attempts } }) => ({ hid, attempts })),
+    );
+    const events = bus.subscribe(subjects.allHostEvents, ({ body }) => this.hear(body));
+    this.deaf = [
+      () => events.unsubscribe(),
+      node.onExit((exit) => this.byHost(exit.hid)?.exited(exit)),
+      bus.onStatus((status) => this.busChanged(status === 'lost')),
+    ];
+  }
+
+  apply(profile: Profile): void {
+    const old = this.instances.map((instance) => {
+      const { name, configHash } = instance.spec;
+      return { name, configHash, instance };
+    });
+    this.profile = profile;
+    const kept = carryOver(old, profile.models);
+    this.instances = profile.models.map((spec, index) => kept[index]?.instance ?? this.makeInstance(spec));
+    const gone = old.filter((entry) => !kept.includes(entry)).map(({ instance }) => instance);
+    this.leaving = [...this.leaving, ...gone];
+    profile.models.forEach((spec, index) => this.instances[index]?.adopt(spec));
+    for (const instance of gone) this.replace(instance);
+    void this.placer.look();
+    this.changed();
+  }
+
+  async lease(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
+    const instance = this.named(request.model);
+    if (this.draining) throw new LlamaestroError('draining', 'the server takes no new work');
+    refuseUnavailable(instance.spec);
+    return instance.desk.ask(request, signal);
+  }
+
+  admits(model: string): boolean {
+    return this.find(model)?.desk.hasRoom ?? false;
+  }
+
+  async count(
+    model: string,
+    prompt: Prompt,
+    signal?: AbortSignal,
+  ): Promise<{ tokens: number; contextTokensPerSlot: number }> {
+    const instance = this.named(model);
+    refuseUnavailable(instance.spec);
+    const contextTokensPerSlot = await this.contextOf(instance);
+    return { tokens: await this.tokensOf(instance, prompt, signal), contextTokensPerSlot };
+  }
+
+  embed(model: string, inputs: readonly string[], signal: AbortSignal): Promise<readonly (readonly number[])[]> {
+    return this.work(model, signal, (hid, timeoutMs, lost) => this.hosts.embed(hid, inputs, timeoutMs, lost));
+  }
+
+  rerank(model: string, query: string, documents: readonly string[], signal: AbortSignal): Promise<readonly number[]> {
+    return this.work(model, signal, (hid, timeoutMs, lost) =>
+      this.hosts.rerank(hid, query, documents, timeoutMs, lost),
+    );
+  }
+
+  status(): PoolStatus {
+    const { nid } = this.options.node;
+    return {
+      models: this.instances.map((instance) => instance.status()),
+      nodes: [{ nid, devices: this.placer.devices }],
+    };
+  }
+
+  drain(signal?: AbortSignal): Promise<void> {
+    this.draining = true;
+    return this.until(() => this.everybody.every(({ desk }) => desk.leased + desk.waiting === 0), signal);
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.endAll();
+    return this.closing;
+  }
+
+  private get everybody(): readonly ModelInstance[] {
+    return [...this.instances, ...this.leaving];
+  }
+
+  private find(model: string): ModelInstance | undefined {
+    const spec = this.profile === undefined ? undefined : findModel(this.profile, model);
+    return this.instances.find(({ name }) => name === spec?.name);
+  }
+
+  private named(model: string): ModelInstance {
+    const instance = this.find(model);
+    if (instance !== undefined) return instance;
+    const models = this.instances.map(({ name }) => name);
+    throw new LlamaestroError('model_not_found', `there is no model '${model}'`, { details: { models } });
+  }
+
+  private byHost(hid: string): ModelInstance | undefined {
+    return this.everybody.find((instance) => instance.hid === hid);
+  }
+
+  private makeInstance(spec: ModelSpec): ModelInstance {
+    const { clock, random, log, node, stepLock } = this.options;
+    const { limits, hosts, placer } = this;
+    return new ModelInstance(spec, {
+      ...{ clock, random, log, node, stepLock, limits, hosts, placer },
+      loadMs: () => this.profile?.timeouts.loadMs ?? Infinity,
+      canHear: () => !this.busLost,
+      onBegin: () => this.renewals.start(),
+      onChange: () => this.changed(),
+    });
+  }
+
+  /** An instance that the new profile does not keep: who waits goes over to the model of that name, if there still is one. */
+  private replace(instance: ModelInstance): void {
+    const successor = this.find(instance.name);
+    if (successor !== undefined) instance.desk.moveWaitersTo(successor.desk);
+    else instance.desk.reject(new LlamaestroError('profile_switching', `model '${instance.name}' left the profile`));
+    instance.retire();
+  }
+
+  private hear(body: unknown): void {
+    const [fault] = faultsOf(HostEventCodec, body);
+    if (fault !== undefined) {
+      this.options.log.warn('a host event could not be read', { field: fault.path });
+      return;
+    }
+    const event = decode(HostEventCodec, body);
+    this.byHost(event.hid)?.heard(event);
+  }
+
+  private busChanged(isLost: boolean): void {
+    this.busLost = isLost;
+    if (!isLost) for (const instance of this.everybody) instance.listenAnew();
+  }
+
+  private changed(): void {
+    this.leaving = this.leaving.filter((instance) => instance.hid !== undefined);
+    this.placer.poke();
+    for (const listener of [...this.onChanged]) listener();
+  }
+
+  private async contextOf(instance: ModelInstance): Promise<number> {
+    const { contextTokens, slots = 1 } = instance.spec.load;
+    const known = instance.info?.contextTokensPerSlot;
+    if (known !== undefined) return known;
+    if (contextTokens !== undefined) return Math.floor(contextTokens / slots);
+    const plan = instance.memoryPlan ?? (await this.options.node.plan(instance.loadOptions()));
+    return plan.contextTokensPerSlot;
+  }
+
+  /** By the loaded model; by its vocabulary alone when it is not loaded or went away just now. */
+  private async tokensOf(instance: ModelInstance, prompt: Prompt, signal: AbortSignal | undefined): Promise<number> {
+    const { hid } = instance;
+    if (instance.isReady && hid !== undefined) {
+      try {
+        return await this.hosts.count(hid, prompt, signal);
+      } catch (thrown) {
+        const { code } = toLlamaestroError(thrown);
+        if (signal?.aborted === true || (code !== 'no_host' && code !== 'ack_timeout')) throw thrown;
+      }
+    }
+    return this.options.node.count(instance.spec.load.file, prompt, signal);
+  }
+
+  /** One request under a lease. A caller who leaves is answered at once; the slot comes back when the host has finished. */
+  private async work<T>(
+    model: string,
+    signal: AbortSignal,
+    ask: (hid: string, timeoutMs: number, lost: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const timeoutMs = this.profile?.timeouts.requestMs ?? this.limits.hostCommandMs;
+    const lease = await this.lease({ model, rid: this.options.random.id('work') }, signal);
+    const answer = ask(lease.hid, timeoutMs, lease.lost).finally(() => lease.release());
+    return orAborted(answer, signal);
+  }
+
+  private async endAll(): Promise<void> {
+    this.draining = true;
+    const error = new LlamaestroError('draining', 'the server is stopping');
+    this.placer.close();
+    for (const instance of this.everybody) instance.shutDown(error);
+    const { signal, end } = deadline(this.options.clock, this.limits.closeMs);
+    await this.until(() => this.everybody.every(({ hid }) => hid === undefined), signal).catch(() =>
+      this.options.log.warn('some model hosts did not end in time'),
+    );
+    end();
+    this.renewals.stop();
+    for (const stop of this.deaf) stop();
+    for (const instance of this.everybody) instance.forget();
+  }
+
+  /** Resolves when `done` holds, looked at after each change; rejects with the signal's reason. */
+  private until(done: () => boolean, signal?: AbortSignal): Promise<void> {
+    return orAborted(
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!done()) return;
+          this.onChanged.delete(look);
+          resolve();
+        };
+        this.onChanged.add(look);
+        signal?.addEventListener('abort', () => this.onChanged.delete(look), { once: true });
+        look();
+      }),
+      signal,
+    );
+  }
+}
+
+function refuseUnavailable({ name, available, load }: ModelSpec): void {
+  if (available) return;
+  throw new LlamaestroError('model_unusable', `the file of model '${name}' is missing`, {
+    details: { model: name, file: load.file },
+  });
+}
+
+/** A signal that aborts after `ms`; `end` takes the timer back. */
+function deadline(clock: Clock, ms: number): { readonly signal: AbortSignal; readonly end: () => void } {
+  const controller = new AbortController();
+  const timer = clock.setTimer(ms, () => controller.abort(new LlamaestroError('deadline', `not done after ${ms} ms`)));
+  return { signal: controller.signal, end: () => timer.cancel() };
+}
+
+/** `promise`, or the signal's reason if that comes first. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
