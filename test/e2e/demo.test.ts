@@ -1,0 +1,225 @@
+/** The whole chain with the demo profile: HTTP, router, bus, host, addon. Real processes, real models. */
+import { existsSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import OpenAI from 'openai';
+import {
+  dispose,
+  isAlive,
+  makeHome,
+  post,
+  sse,
+  sseAll,
+  startProcess,
+  until,
+  type GatewayProcess,
+} from '../support/gateway.js';
+import { demoModels, scriptedSentence } from '../support/models.js';
+
+interface StatusModel {
+  readonly name: string;
+  readonly state: string;
+  readonly pid: number | null;
+  readonly leased: number;
+  readonly crashes: number;
+  readonly memory: {
+    readonly planned: { totalBytes: number } | null;
+    readonly allocated: { totalBytes: number } | null;
+  };
+}
+interface Status {
+  readonly health: string;
+  readonly models: readonly StatusModel[];
+  readonly runs: { readonly running: number };
+}
+interface RunBody {
+  readonly output: { readonly text: string };
+  readonly route: { readonly model: string; readonly source: string };
+  readonly status: string;
+  readonly finish_reason: string;
+  readonly warnings: readonly string[];
+  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
+  readonly error?: { readonly code: string; readonly param: string | null; readonly message: string };
+  readonly remedy?: string;
+  readonly details?: Record<string, unknown>;
+}
+
+const GENERATING = ['router', 'fast', 'general', 'coder', 'reasoner', 'planner', 'critic', 'summarizer'] as const;
+
+describe('e2e: the demo profile', function () {
+  this.timeout(180_000);
+  let gateway: GatewayProcess;
+  const execute = (body: unknown, signal?: AbortSignal): Promise<Response> =>
+    post(`${gateway.url}/v1/execute`, body, signal);
+  const run = async (body: unknown): Promise<RunBody> => (await (await execute(body)).json()) as RunBody;
+  const status = async (): Promise<Status> => (await (await fetch(`${gateway.url}/v1/status`)).json()) as Status;
+  const model = async (name: string): Promise<StatusModel | undefined> =>
+    (await status()).models.find((entry) => entry.name === name);
+
+  before(async () => {
+    const home = await makeHome();
+    symlinkSync(await demoModels(), join(home, 'models'));
+    gateway = await startProcess({ args: ['--profile', 'demo'], home });
+  });
+  after(dispose);
+
+  it('streams a sentence from router to addon and ends with [DONE]', async () => {
+    const response = await execute({ task: 'Write a Python function that reverses a list', stream: true });
+    expect(response.status).to.equal(200);
+    expect(response.headers.get('content-type')).to.match(/^text\/event-stream/);
+    const events = await sseAll(response);
+    const kinds = events.map((event) => event.event);
+    expect(kinds[0]).to.equal('run.accepted');
+    expect(kinds[1]).to.equal('run.routed');
+    expect(kinds.at(-2)).to.equal('run.completed');
+    expect(events.at(-1)?.data).to.equal('[DONE]');
+    expect(events.slice(0, -1).map((event) => Number(event.id))).to.deep.equal(
+      events.slice(0, -1).map((_, i) => i + 1),
+    );
+    const deltas = events
+      .filter((event) => event.event === 'run.delta')
+      .map((event) => JSON.parse(event.data) as { text: string });
+    expect(deltas.length).to.be.greaterThan(3);
+    expect(
+      deltas
+        .map((delta) => delta.text)
+        .join('')
+        .trim(),
+    ).to.equal(scriptedSentence('coder').trim());
+  });
+
+  for (const name of GENERATING) {
+    it(`${name} answers with its own sentence`, async () => {
+      const body = await run({ task: 'Who are you?', model: name });
+      expect(body.status).to.equal('completed');
+      expect(body.output.text.trim()).to.equal(scriptedSentence(name).trim());
+      expect(body.route).to.include({ model: name, source: 'explicit' });
+      expect(body.finish_reason).to.equal('stop');
+      expect(body.usage.completion_tokens).to.be.greaterThan(3);
+    });
+  }
+
+  it('allocates what it planned', async () => {
+    for (const { name, state, memory } of (await status()).models) {
+      if (state === 'ready') expect(memory.allocated?.totalBytes, name).to.equal(memory.planned?.totalBytes);
+    }
+  });
+
+  it('serves the openai client, streamed and not', async () => {
+    const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 });
+    const messages = [{ role: 'user' as const, content: 'hello' }];
+    const whole = await client.chat.completions.create({ model: 'fast', messages });
+    const stream = await client.chat.completions.create({
+      model: 'fast',
+      messages,
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let text = '';
+    let tokens = 0;
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      tokens = chunk.usage?.completion_tokens ?? tokens;
+    }
+    expect(whole.choices[0]?.message.content).to.equal(text);
+    expect(whole.usage?.completion_tokens).to.equal(tokens);
+    const raw = await client.completions.create({ model: 'fast', prompt: 'hello', max_tokens: 2 });
+    expect(raw.choices[0]?.finish_reason).to.equal('length');
+    const names = (await client.models.list()).data.map((entry) => entry.id);
+    expect(names).to.include.members(['auto', ...GENERATING]);
+    const unknown = await client.chat.completions
+      .create({ model: 'nobody', messages })
+      .catch((thrown: unknown) => thrown);
+    expect(unknown).to.be.instanceOf(OpenAI.NotFoundError);
+  });
+
+  const refusals: [string, unknown, number, string, string | null][] = [
+    ['a body that is not JSON', '{"task": ', 400, 'invalid_request', null],
+    ['a body that is too large', { task: 'x'.repeat(9 * 1024 * 1024) }, 413, 'payload_too_large', null],
+    ['a wrong type', { task: 'hi', temperature: 'warm' }, 400, 'invalid_request', 'temperature'],
+    ['an unknown model', { task: 'hi', model: 'nobody' }, 404, 'model_not_found', 'model'],
+    [
+      'an over-long prompt',
+      { task: 'word '.repeat(60_000), model: 'fast' },
+      400,
+      'context_length_exceeded',
+      'messages',
+    ],
+    ['an embedder asked to talk', { task: 'hi', model: 'embedder' }, 400, 'invalid_request', 'model'],
+    ['nothing to do', {}, 400, 'invalid_request', 'task'],
+  ];
+  for (const [name, body, code, error, param] of refusals) {
+    it(`refuses ${name} in the one error shape`, async () => {
+      const response = await execute(body);
+      expect(response.status).to.equal(code);
+      const problem = (await response.json()) as Record<string, unknown>;
+      expect(problem['error']).to.include({ code: error, param });
+      expect(problem).to.include.all.keys('title', 'status', 'detail', 'remedy', 'run_id');
+      expect(JSON.stringify(problem)).to.not.match(/\bat .*\.[jt]s:\d+/);
+    });
+  }
+
+  it('lists the models there are when one is unknown, and counts what is too long', async () => {
+    expect((await run({ task: 'hi', model: 'nobody' })).remedy).to.contain('coder');
+    const long = await run({ task: 'word '.repeat(60_000), model: 'fast' });
+    expect(long.details?.['promptTokens']).to.be.greaterThan(Number(long.details?.['contextTokensPerSlot']));
+  });
+
+  it('warns of an unknown field in the answer', async () => {
+    expect((await run({ task: 'hi', temprature: 1 })).warnings).to.deep.equal([
+      "unknown field 'temprature' was ignored",
+    ]);
+  });
+
+  it('answers in JSON where there is no route', async () => {
+    const response = await fetch(`${gateway.url}/nowhere`);
+    expect(response.status).to.equal(404);
+    expect(((await response.json()) as RunBody).error?.message).to.contain('/nowhere');
+    expect((await fetch(`${gateway.url}/v1/execute`)).status).to.equal(405);
+  });
+
+  it('cancels the run of a client that leaves, and frees its slot', async () => {
+    const gone = new AbortController();
+    const response = await execute({ task: 'hi', model: 'general', stream: true, ignore_eos: true }, gone.signal);
+    for await (const event of sse(response)) if (event.event === 'run.delta') break;
+    gone.abort();
+    await until(
+      'the slot is free',
+      async () => (await model('general'))?.leased === 0 && (await status()).runs.running === 0,
+    );
+    expect((await run({ task: 'hi', model: 'general' })).status).to.equal('completed');
+  });
+
+  it('gives a typed error when a host is killed while streaming, and serves the next request', async () => {
+    const pid = (await model('planner'))?.pid ?? 0;
+    expect(isAlive(pid)).to.equal(true);
+    const response = await execute({ task: 'hi', model: 'planner', stream: true, ignore_eos: true });
+    const seen: string[] = [];
+    let last: { data: string } | undefined;
+    for await (const event of sse(response)) {
+      seen.push(event.event ?? event.data);
+      if (event.event === 'run.delta' && isAlive(pid)) process.kill(pid, 'SIGKILL');
+      if (event.event === 'run.failed') last = event;
+    }
+    expect(seen.at(-2)).to.equal('run.failed');
+    expect((JSON.parse(last?.data ?? '{}') as RunBody).error?.code).to.equal('host_lost');
+    expect((await run({ task: 'hi', model: 'planner' })).status).to.equal('completed');
+    expect((await model('planner'))?.crashes).to.equal(1);
+  });
+
+  it('serves many clients at once over few slots, each with the whole sentence', async () => {
+    const bodies = await Promise.all(Array.from({ length: 24 }, () => run({ task: 'hi', model: 'fast' })));
+    expect(bodies.every((body) => body.output.text.trim() === scriptedSentence('fast').trim())).to.equal(true);
+  });
+
+  it('stops on SIGTERM, finishes what runs, and leaves no process behind', async () => {
+    const pids = (await status()).models.flatMap((entry) => (entry.pid === null ? [] : [entry.pid]));
+    expect(pids.length).to.be.greaterThan(5);
+    const last = run({ task: 'hi', model: 'critic' });
+    await until('the run is under way', async () => (await status()).runs.running > 0, 400).catch(() => undefined);
+    expect(await gateway.stop()).to.equal(0);
+    expect((await last).status).to.equal('completed');
+    await until('every host is gone', () => pids.every((pid) => !isAlive(pid)));
+    expect(existsSync(join(gateway.home, 'llamaestro.db'))).to.equal(true);
+  });
+});
