@@ -8,13 +8,20 @@ import { withLock } from './lib/lock.mjs';
 import { rootDir, shortPath, stateDir } from './lib/paths.mjs';
 import { stdoutReporter } from './lib/reporter.mjs';
 import { exitStatus, runMain } from './lib/script-error.mjs';
-import { checkPortIsFree, endProcessTree, startGateway, waitUntilReady } from './lifecycle/gateway-process.mjs';
+import {
+  checkPortIsFree,
+  endProcessTree,
+  startGateway,
+  tokensPerSlot,
+  waitUntilReady,
+} from './lifecycle/gateway-process.mjs';
 import { removeGatewayRecord, runningGateway, writeGatewayRecord } from './lifecycle/pid-file.mjs';
 import { checkFiles, gatewayUrl, parseStartRequest, settingsDifference, settingsText } from './lifecycle/settings.mjs';
 import { setUp } from './setup/steps.mjs';
 
 const lockWaitMs = 30 * 60_000;
 const drainMs = 35_000;
+const answerMs = 60_000;
 
 /**
  * @typedef {import('./lifecycle/settings.mjs').StartRequest} StartRequest
@@ -50,16 +57,18 @@ async function start(request) {
   writeGatewayRecord(home, { pid, startToken, url, logPath, startedAt, settings: request.settings });
   const stopListening = request.foreground ? passSignalsTo(gateway) : () => {};
   const report = reporter.step('gateway');
+  let reasons = '';
   try {
-    report.status('waiting until it is ready');
-    await waitUntilReady(gateway, request.settings, { waitMs: request.waitMs, status: report.status });
+    report.status('waiting for its first answer');
+    const limits = { answerMs: Math.min(answerMs, request.waitMs), readyMs: request.waitMs };
+    reasons = await waitUntilReady(gateway, request.settings, { ...limits, status: report.status });
   } catch (error) {
     report.failed();
     removeGatewayRecord(home, pid);
     throw error;
   }
-  report.done('ready');
-  tellReady(request, pid, logPath);
+  report.done(reasons ? `ready, but ${reasons}` : 'ready');
+  await tellReady(request, pid, logPath);
   if (!request.foreground) return exitStatus.ok;
   return async () => {
     const status = await gateway.exited;
@@ -95,14 +104,15 @@ function tellRunning(running, wanted) {
  * @param {number} pid
  * @param {string} logPath
  */
-function tellReady({ settings, foreground }, pid, logPath) {
+async function tellReady({ settings, foreground }, pid, logPath) {
   const url = gatewayUrl(settings);
+  const perSlot = 'model' in settings ? await tokensPerSlot(settings) : undefined;
   const json = "-H 'content-type: application/json'";
   const task = `{"task":"Say hello.","stream":true}`;
   const chat = `{"model":"${'model' in settings ? 'default' : 'auto'}","messages":[{"role":"user","content":"Say hello."}]}`;
   const lines = [
     '',
-    `llamaestro is ready at ${url} (${settingsText(settings)})`,
+    `llamaestro is ready at ${url} (${settingsText(settings, perSlot)})`,
     '',
     'try:',
     `  curl -N ${url}/v1/execute ${json} -d '${task}'`,

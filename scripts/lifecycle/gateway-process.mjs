@@ -79,22 +79,29 @@ export function startGateway(settings, { home, foreground, main = path.join(root
  * Waits for `GET /readyz` to answer 200.
  * @param {Started} gateway
  * @param {Settings} settings
- * @param {{ waitMs: number, status: (text: string) => void }} options
- * @returns {Promise<void>} rejects with the log's last lines when the process ends or the time is up (then it is ended)
+ * @param {{ answerMs: number, readyMs: number, status: (text: string) => void }} options until it answers at all, and
+ *   until it is ready (its models may be large), both from now
+ * @returns {Promise<string>} what it says is not as it should be although it is ready; '' when nothing. Rejects with the
+ *   log's last lines when the process ends or the time is up (then it is ended)
  */
-export async function waitUntilReady(gateway, settings, { waitMs, status }) {
+export async function waitUntilReady(gateway, settings, { answerMs, readyMs, status }) {
   const url = `${gatewayUrl(settings)}/readyz`;
-  const deadlineMs = performance.now() + waitMs;
+  const startedMs = performance.now();
   let ended = false;
+  let limitMs = answerMs;
   void gateway.exited.then(() => (ended = true));
   for (;;) {
     const answer = await askReady(url);
     if (ended) throw notReady(gateway, 'the gateway ended before it was ready');
-    if (answer === true) return;
-    if (answer !== undefined) status(answer);
-    if (performance.now() > deadlineMs) {
+    if (answer?.ready) return answer.reasons;
+    if (answer) {
+      status(answer.reasons);
+      limitMs = readyMs;
+    }
+    if (performance.now() - startedMs > limitMs) {
       await endProcessTree(gateway, { graceMs: 5000, force: true });
-      throw notReady(gateway, `the gateway was not ready after ${waitMs / 1000} s and was stopped`);
+      const what = answer ? `was not ready (${answer.reasons})` : 'did not answer';
+      throw notReady(gateway, `the gateway ${what} after ${limitMs / 1000} s and was stopped`);
     }
     await sleep(pollMs);
   }
@@ -102,13 +109,28 @@ export async function waitUntilReady(gateway, settings, { waitMs, status }) {
 
 /**
  * @param {string} url
- * @returns {Promise<true | string | undefined>} true when ready, else what it says it waits for, if anything
+ * @returns {Promise<{ ready: boolean, reasons: string } | undefined>} undefined while nothing answers
  */
 async function askReady(url) {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(5000) });
-    const body = await response.text();
-    return response.status === 200 ? true : body.slice(0, 120).replace(/\s+/g, ' ');
+    const body = /** @type {{ reasons?: string[] }} */ (await response.json());
+    return { ready: response.status === 200, reasons: (body.reasons ?? []).join('; ') };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * How many tokens a sequence may have in a gateway that is made up for one model file.
+ * @param {Settings} settings
+ * @returns {Promise<number | undefined>} undefined when it does not say
+ */
+export async function tokensPerSlot(settings) {
+  try {
+    const response = await fetch(`${gatewayUrl(settings)}/v1/models/default`, { signal: AbortSignal.timeout(5000) });
+    const body = /** @type {{ context_length?: number }} */ (await response.json());
+    return body.context_length;
   } catch {
     return undefined;
   }

@@ -8,8 +8,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { ScriptError, exitStatus } from '../lib/script-error.mjs';
 
-const defaults = Object.freeze({ host: '127.0.0.1', port: 8080, profile: 'demo', contextTokens: 8192, slots: 4 });
-const maxSlots = 64;
+const defaults = Object.freeze({ host: '127.0.0.1', port: 8080, profile: 'demo', waitSeconds: 600 });
+const maxSlots = 256;
+const maxContextTokens = 2 ** 24;
 const optionNames = /** @type {const} */ ([
   'port',
   'host',
@@ -28,7 +29,8 @@ export const startUsage =
 /**
  * What decides whether a running gateway is the one that was asked for.
  * @typedef {{ host: string, port: number, profile: string } |
- *   { host: string, port: number, model: string, contextTokens: number, slots: number }} Settings
+ *   { host: string, port: number, model: string, contextTokens?: number, slots?: number }} Settings `contextTokens` are
+ *   those of all slots together; the gateway chooses what is absent
  *
  * @typedef {{ settings: Settings, foreground: boolean, waitMs: number }} StartRequest
  */
@@ -44,7 +46,7 @@ export function parseStartRequest(argv, env, cwd) {
   const values = parseOptions(argv.filter((word) => word !== '--'));
   const host = values.host ?? (env.LLAMAESTRO_HOST || defaults.host);
   const port = wholeNumber('--port', values.port ?? (env.LLAMAESTRO_PORT || defaults.port), 1, 65_535);
-  const waitMs = wholeNumber('--wait', values.wait ?? 60, 1, 86_400) * 1000;
+  const waitMs = wholeNumber('--wait', values.wait ?? defaults.waitSeconds, 1, 86_400) * 1000;
   const foreground = values.foreground ?? false;
   if (values.model === undefined) {
     for (const name of /** @type {const} */ (['context', 'slots'])) {
@@ -55,11 +57,14 @@ export function parseStartRequest(argv, env, cwd) {
   }
   if (values.profile !== undefined)
     throw usage('--profile and --model exclude each other: a profile is made up for one file');
-  const contextTokens = wholeNumber('--context', values.context ?? defaults.contextTokens, 1, 2 ** 30);
-  const slots = wholeNumber('--slots', values.slots ?? defaults.slots, 1, maxSlots);
-  if (contextTokens < slots)
+  const slots = values.slots === undefined ? undefined : wholeNumber('--slots', values.slots, 1, maxSlots);
+  const contextTokens =
+    values.context === undefined ? undefined : wholeNumber('--context', values.context, 1, maxContextTokens);
+  if (contextTokens !== undefined && contextTokens < (slots ?? 1)) {
     throw usage(`--context ${contextTokens} is less than one token for each of ${slots} slots`);
-  return { settings: { host, port, model: path.resolve(cwd, values.model), contextTokens, slots }, foreground, waitMs };
+  }
+  const size = { ...(contextTokens === undefined ? {} : { contextTokens }), ...(slots === undefined ? {} : { slots }) };
+  return { settings: { host, port, model: path.resolve(cwd, values.model), ...size }, foreground, waitMs };
 }
 
 /** @param {readonly string[]} argv */
@@ -184,7 +189,8 @@ export function gatewayArguments(settings) {
   const address = ['--port', String(settings.port), '--host', settings.host];
   if ('profile' in settings) return [...address, '--profile', settings.profile];
   const { model, contextTokens, slots } = settings;
-  return [...address, '--model', model, '--context', String(contextTokens), '--slots', String(slots)];
+  const context = contextTokens === undefined ? [] : ['--context', String(contextTokens)];
+  return [...address, '--model', model, ...context, ...(slots === undefined ? [] : ['--slots', String(slots)])];
 }
 
 /**
@@ -200,10 +206,12 @@ export function gatewayUrl({ host, port }) {
 /**
  * What is running, in a few words.
  * @param {Settings} settings
+ * @param {number} [tokensPerSlot] where the gateway said it
  * @returns {string}
  */
-export function settingsText(settings) {
+export function settingsText(settings, tokensPerSlot) {
   if ('profile' in settings) return `profile ${settings.profile}`;
-  const perSlot = Math.floor(settings.contextTokens / settings.slots);
-  return `model ${path.basename(settings.model)}, ${settings.slots} slots of ${perSlot} tokens each`;
+  const slots = settings.slots ?? 1;
+  const each = tokensPerSlot === undefined ? '' : ` of ${tokensPerSlot} tokens${slots === 1 ? '' : ' each'}`;
+  return `model ${path.basename(settings.model)}, ${slots} slot${slots === 1 ? '' : 's'}${each}`;
 }

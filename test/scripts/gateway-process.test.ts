@@ -30,7 +30,7 @@ const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { s
 let ready = behaviour !== 'never ready';
 const server = createServer((_, response) => {
   response.statusCode = ready ? 200 : 503;
-  response.end('loading');
+  response.end(JSON.stringify({ reasons: ready ? [] : ['model a is loading'] }));
 });
 server.listen(port, '127.0.0.1', () => console.log('child ' + child.pid));
 process.on('SIGTERM', () => {
@@ -61,7 +61,7 @@ async function start(behaviour: string) {
   return { home, settings, gateway };
 }
 
-const patient = { waitMs: 20_000, status: () => undefined };
+const patient = { answerMs: 20_000, readyMs: 20_000, status: () => undefined };
 
 async function messageOf(action: Promise<unknown>): Promise<{ message: string; logLines: string[] }> {
   try {
@@ -91,8 +91,8 @@ describe('the gateway as a process', () => {
 
   it('is stopped when it is not ready in time', async () => {
     const { gateway, settings } = await start('never ready');
-    const { message } = await messageOf(waitUntilReady(gateway, settings, { ...patient, waitMs: 1500 }));
-    expect(message).to.contain('not ready after 1.5 s');
+    const { message } = await messageOf(waitUntilReady(gateway, settings, { ...patient, readyMs: 1500 }));
+    expect(message).to.contain('model a is loading').and.to.contain('after 1.5 s');
     expect(isRunning(gateway)).to.equal(false);
   });
 

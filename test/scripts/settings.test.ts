@@ -43,7 +43,13 @@ describe('parseStartRequest', () => {
   it('makes up settings for one model file, relative to where the person stands', () => {
     const { settings } = parse('--model', 'tiny.gguf', '--context', '4096', '--slots', '2');
     expect(settings).to.include({ model: path.join(cwd, 'tiny.gguf'), contextTokens: 4096, slots: 2 });
-    expect(settingsText(settings)).to.equal('model tiny.gguf, 2 slots of 2048 tokens each');
+    expect(settingsText(settings, 2048)).to.equal('model tiny.gguf, 2 slots of 2048 tokens each');
+  });
+
+  it('leaves the size of a model to the gateway when nobody says it', () => {
+    const { settings } = parse('--model', 'tiny.gguf');
+    expect(gatewayArguments(settings).join(' ')).to.match(/--model \S+tiny\.gguf$/);
+    expect(settingsText(settings)).to.equal('model tiny.gguf, 1 slot');
   });
 
   const faults: [string, string[], RegExp][] = [
@@ -91,7 +97,7 @@ describe('gatewayArguments and gatewayUrl', () => {
   it('hand the settings to the gateway', () => {
     const { settings } = parse('--model', 'a.gguf', '--slots', '2');
     const words = gatewayArguments(settings).join(' ');
-    expect(words).to.equal(`--port 8080 --host 127.0.0.1 --model ${path.join(cwd, 'a.gguf')} --context 8192 --slots 2`);
+    expect(words).to.equal(`--port 8080 --host 127.0.0.1 --model ${path.join(cwd, 'a.gguf')} --slots 2`);
     expect(gatewayArguments(parse('--profile', 'dev').settings)).to.include.members(['--profile', 'dev']);
   });
 
