@@ -61,11 +61,10 @@ export function hostTransition(state: HostLife, event: HostLifeEvent): HostLifeS
       return onDrain(state);
     case 'exit':
       if (state.name === 'ended') return step(state);
-      return step(
-        { name: 'ended' },
-        ...(state.name === 'loading' ? ([{ type: 'abort-load' }] as const) : []),
-        { type: 'end', exitCode: 0 },
-      );
+      return step({ name: 'ended' }, ...(state.name === 'loading' ? ([{ type: 'abort-load' }] as const) : []), {
+        type: 'end',
+        exitCode: 0,
+      });
   }
 }
 

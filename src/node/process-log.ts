@@ -2,16 +2,7 @@
  * The log file of one child process: the child writes to it directly, so its last words survive even when nobody reads,
  * and a slow reader never holds it up. This side bounds the file and reads its end. Knows no process.
  */
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { NODE_LIMITS } from '../schema/config.js';
 

@@ -53,7 +53,9 @@ export class ProcessSpawner implements Spawner {
       };
     } catch (thrown) {
       output.close();
-      throw new LlamaestroError('load_failed', `no host process could be started: ${String(thrown)}`, { cause: thrown });
+      throw new LlamaestroError('load_failed', `no host process could be started: ${String(thrown)}`, {
+        cause: thrown,
+      });
     }
   }
 

@@ -48,7 +48,9 @@ describe('frameOf', () => {
   });
 
   it("keeps the engine's own error, and calls anything else our fault", () => {
-    expect(codeOf(finished('error', new LlamaestroError('out_of_memory', 'no room')), 'asked')).to.equal('out_of_memory');
+    expect(codeOf(finished('error', new LlamaestroError('out_of_memory', 'no room')), 'asked')).to.equal(
+      'out_of_memory',
+    );
     expect(codeOf(finished('error', new Error('odd')))).to.equal('internal');
     expect(codeOf(finished('error'))).to.equal('internal');
   });

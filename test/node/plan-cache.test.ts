@@ -16,7 +16,13 @@ describe('PlanCache', () => {
     const cache = new PlanCache(4, async () => 'same');
     const { ask, count } = counting();
     await cache.get(LOAD, ask, always);
-    const same = { contextTokens: 64, stepLock: '/run/lock', slots: 2, purpose: 'generate', file: '/m/a.gguf' } as const;
+    const same = {
+      contextTokens: 64,
+      stepLock: '/run/lock',
+      slots: 2,
+      purpose: 'generate',
+      file: '/m/a.gguf',
+    } as const;
     expect(await cache.get(same, ask, always)).to.include({ totalBytes: 1 });
     expect(count()).to.equal(1);
   });

@@ -29,7 +29,11 @@ const RANK = ['starting', 'running', 'asked', 'terminated', 'killed', 'gone'];
 
 function words(step: ProcessStep): string {
   const effects = step.effects.map((effect) =>
-    effect.type === 'signal' ? effect.signal : effect.type === 'arm' ? `arm ${effect.termMs}/${effect.killMs}` : effect.type,
+    effect.type === 'signal'
+      ? effect.signal
+      : effect.type === 'arm'
+        ? `arm ${effect.termMs}/${effect.killMs}`
+        : effect.type,
   );
   return [step.state.name, ...effects].join(', ');
 }
