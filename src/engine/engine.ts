@@ -197,7 +197,8 @@ export interface Engine {
    * Starts a sequence; it waits inside when all slots are busy (at most `MAX_WAITING_SEQUENCES`, then `queue_full`).
    * Throws at once on bad input (`invalid_request`) and on a prompt that leaves no room for one token
    * (`context_length_exceeded`, details: promptTokens, contextTokensPerSlot). `listener` is called from the event loop, all
-   * events of one decode step in one turn.
+   * events of one decode step in one turn. Texts are tokenised on the calling thread: for long ones await `tokenize` and
+   * submit its ids, which gives the same sequence.
    */
   submit(request: SequenceRequest, listener: (event: SequenceEvent) => void): Sequence;
   /** Called once after all listeners of a decode step ran; a place to flush. Returns the function that removes it. */
