@@ -1,0 +1,211 @@
+#include "decode-loop.h"
+
+#include <algorithm>
+
+#include "log-hub.h"
+
+namespace llamaestro {
+
+DecodeLoop::DecodeLoop(LoopParts parts)
+    : parts_(std::move(parts)),
+      memory_(llama_get_memory(parts_.context)),
+      limits_{parts_.shape.chunkTokens, parts_.shape.batchTokens, parts_.shape.unified},
+      mailbox_(kMaxWaitingSequences + kMaxSlots),
+      usedSlots_(parts_.shape.slots, false) {}
+
+bool DecodeLoop::post(std::shared_ptr<Sequence> sequence) {
+  return mailbox_.post(std::move(sequence)) == Mailbox<SequencePtr>::Post::Taken;
+}
+
+void DecodeLoop::run() {
+  for (;;) {
+    takeCommands();
+    if (parts_.signal.closing.load()) break;
+    try {
+      endCancelled();
+      admitWaiting();
+      if (!active_.empty()) {
+        fillHole();
+        step();
+      }
+    } catch (...) {
+      // Nothing above is expected to throw but for want of memory; whoever runs is told, and the engine goes on.
+      const Error error = currentError();
+      for (const SequencePtr& sequence : std::vector<SequencePtr>(active_)) fail(sequence, error);
+    }
+    parts_.sink.publish();
+  }
+  mailbox_.close();
+  takeCommands();
+  endAll();
+}
+
+void DecodeLoop::takeCommands() {
+  const bool idle = active_.empty() && waiting_.empty();
+  if (idle) becomeIdle();
+  for (SequencePtr& sequence : mailbox_.take(idle && !parts_.signal.closing.load())) {
+    waiting_.push_back(std::move(sequence));
+  }
+}
+
+void DecodeLoop::becomeIdle() {
+  parts_.counters.busySinceMs.store(0);
+  parts_.onIdle();
+}
+
+void DecodeLoop::endCancelled() {
+  for (const SequencePtr& sequence : std::vector<SequencePtr>(active_)) {
+    if (sequence->cancelled.load()) finish(sequence, sequence->finishedRow(FinishReason::Cancelled));
+  }
+  for (const SequencePtr& sequence : std::vector<SequencePtr>(waiting_)) {
+    if (sequence->cancelled.load()) finish(sequence, sequence->finishedRow(FinishReason::Cancelled));
+  }
+}
+
+// The lowest free slot goes to the one that waits longest.
+void DecodeLoop::admitWaiting() {
+  while (!waiting_.empty()) {
+    const std::optional<uint32_t> slot = lowestFreeSlot(usedSlots_);
+    if (!slot) return;
+    SequencePtr sequence = waiting_.front();
+    waiting_.erase(waiting_.begin());
+    if (active_.empty()) parts_.counters.busySinceMs.store(monotonicMs());
+    usedSlots_[*slot] = true;
+    sequence->slot = static_cast<int32_t>(*slot);
+    sequence->markStarted();
+    active_.push_back(sequence);
+    parts_.counters.waiting.fetch_sub(1);
+    parts_.counters.running.fetch_add(1);
+    parts_.sink.started(sequence->id, sequence->promptTokens(), 0);
+  }
+}
+
+void DecodeLoop::fillHole() {
+  // Recurrent states are left where they are: only attention caches are known to survive the copy.
+  if (!parts_.model.isAbortable()) return;
+  std::vector<SlotView> views;
+  for (const SequencePtr& sequence : active_) views.push_back(sequence->view());
+  const std::optional<SlotMove> move = planMove(views, limits_);
+  if (!move) return;
+  const auto from = static_cast<llama_seq_id>(move->from);
+  const auto to = static_cast<llama_seq_id>(move->to);
+  llama_memory_seq_cp(memory_, from, to, -1, -1);
+  llama_memory_seq_rm(memory_, from, -1, -1);
+  usedSlots_[move->from] = false;
+  usedSlots_[move->to] = true;
+  for (const SequencePtr& sequence : active_) {
+    if (sequence->slot == from) sequence->slot = to;
+  }
+}
+
+void DecodeLoop::step() {
+  const std::vector<SequencePtr> planned = active_;
+  std::vector<SlotView> views;
+  for (const SequencePtr& sequence : planned) {
+    views.push_back(sequence->view());
+    ++sequence->waitedSteps;
+  }
+  for (const PlannedCall& call : planCalls(views, limits_)) {
+    if (parts_.signal.closing.load()) return;
+    runCall(call, planned);
+    // Each call is shown at once: a prompt's chunk behind it must not hold back tokens that are ready.
+    parts_.sink.publish();
+  }
+}
+
+void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>& planned) {
+  std::vector<DecodeRow> rows;
+  std::vector<SequencePtr> owners;
+  for (const PlannedRow& one : call.rows) {
+    const SequencePtr& sequence = planned[one.view];
+    if (sequence->cancelled.load() || sequence->slot == Sequence::kNoSlot) continue;
+    DecodeRow row;
+    row.work = sequence.get();
+    row.slot = sequence->slot;
+    row.firstPosition = sequence->positionAt(one.from);
+    row.wantsOutput = one.wantsOutput;
+    for (uint32_t i = 0; i < one.count; ++i) row.tokens.push_back(sequence->tokenAt(one.from + i));
+    rows.push_back(std::move(row));
+    owners.push_back(sequence);
+  }
+  if (rows.empty()) return;
+  logBefore_ = newestLogNumber();
+  const Decoder::Outcome outcome = parts_.decoder.decode(rows);
+  if (outcome == Decoder::Outcome::Stopped) return;  // the next step plans the neighbours again
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (outcome == Decoder::Outcome::Failed) {
+      const std::string line = lastErrorLine(logBefore_);
+      fail(owners[i],
+           {codes::kInternal, "llama.cpp could not compute this step" + (line.empty() ? "" : ": " + line), {}, {}});
+    } else {
+      advance(owners[i], rows[i]);
+    }
+  }
+}
+
+void DecodeLoop::advance(const SequencePtr& sequence, const DecodeRow& row) {
+  if (!sequence->generating()) {
+    const auto count = static_cast<uint32_t>(row.tokens.size());
+    sequence->doneTokens += count;
+    sequence->waitedSteps = 0;
+    parts_.counters.promptTokens.fetch_add(count);
+    parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
+  }
+  if (!row.wantsOutput) return;
+  try {
+    const float* logits = llama_get_logits_ith(parts_.context, row.outputIndex);
+    if (logits == nullptr) throw Failure(codes::kInternal, "llama.cpp gave no logits");
+    emitSample(sequence, logits);
+  } catch (...) {
+    fail(sequence, currentError());
+  }
+}
+
+void DecodeLoop::emitSample(const SequencePtr& sequence, const float* logits) {
+  Sequence::Outcome outcome = sequence->sample(logits, parts_.model);
+  const size_t count = outcome.countsAsToken ? 1 : 0;
+  parts_.counters.generatedTokens.fetch_add(count);
+  if (count > 0 || !outcome.text.empty()) {
+    const auto firstIndex = static_cast<uint32_t>(sequence->generatedTokens - count);
+    parts_.sink.tokens(sequence->id, firstIndex, &sequence->newest, count, outcome.text);
+  }
+  if (!outcome.finish) return;
+  FinishedRow row = sequence->finishedRow(*outcome.finish);
+  row.stopString = std::move(outcome.stopString);
+  finish(sequence, std::move(row));
+}
+
+void DecodeLoop::fail(const SequencePtr& sequence, const Error& error) {
+  FinishedRow row = sequence->finishedRow(FinishReason::Error);
+  row.error = error;
+  finish(sequence, std::move(row));
+}
+
+// Frees the slot before the event is shown: whoever sees the end may submit into it.
+void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
+  if (sequence->slot != Sequence::kNoSlot) {
+    llama_memory_seq_rm(memory_, sequence->slot, -1, -1);
+    usedSlots_[static_cast<size_t>(sequence->slot)] = false;
+    sequence->slot = Sequence::kNoSlot;
+    active_.erase(std::find(active_.begin(), active_.end(), sequence));
+    parts_.counters.running.fetch_sub(1);
+  } else {
+    waiting_.erase(std::find(waiting_.begin(), waiting_.end(), sequence));
+    parts_.counters.waiting.fetch_sub(1);
+  }
+  parts_.works.remove(sequence->id);
+  parts_.sink.finished(sequence->id, std::move(row));
+}
+
+void DecodeLoop::endAll() {
+  for (const SequencePtr& sequence : std::vector<SequencePtr>(active_)) {
+    finish(sequence, sequence->finishedRow(FinishReason::Cancelled));
+  }
+  for (const SequencePtr& sequence : std::vector<SequencePtr>(waiting_)) {
+    finish(sequence, sequence->finishedRow(FinishReason::Cancelled));
+  }
+  parts_.counters.busySinceMs.store(0);
+  parts_.sink.publish();
+}
+
+}  // namespace llamaestro

@@ -1,0 +1,61 @@
+// Internal: one llama_decode at a time: fills the batch, waits for the CPU turn, computes, and can be stopped in the
+// middle of a graph. Knows rows of tokens and whom they belong to, not why they were chosen.
+#pragma once
+
+#include <vector>
+
+#include "batch.h"
+#include "counters.h"
+#include "llama-handles.h"
+#include "step-lock.h"
+#include "work.h"
+
+namespace llamaestro {
+
+// Tokens of one work inside a call.
+struct DecodeRow {
+  const Work* work = nullptr;
+  llama_seq_id slot = 0;
+  std::vector<llama_token> tokens;
+  llama_pos firstPosition = 0;
+  bool wantsOutput = false;  // logits of the last token
+  bool wantsAll = false;     // outputs of all tokens (pooled work)
+  int32_t outputIndex = -1;  // set by decode: what llama_get_logits_ith takes
+};
+
+class Decoder {
+ public:
+  // `abortable`: stopping inside a graph leaves the other rows intact. `onCpu`: the backend asks the abort callback at
+  // all. `lock` may be null.
+  Decoder(llama_context* context, uint32_t batchTokens, bool onCpu, bool abortable, StepLock* lock,
+          const StopSignal& signal, Counters& counters);
+  ~Decoder();
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+
+  enum class Outcome { Done, Stopped, Failed };
+
+  // Computes the rows as one ubatch. Stopped: nothing of the call is in the cache (rows of works that were not
+  // cancelled can be sent again). Failed: llama.cpp refused; the caller drops the sequences.
+  Outcome decode(std::vector<DecodeRow>& rows);
+
+  // True when the cancelled part of the rows under way is worth stopping for, or everything ends.
+  bool shouldStop();
+
+ private:
+  void fill(std::vector<DecodeRow>& rows);
+  void removeRows(const std::vector<DecodeRow>& rows);
+
+  llama_context* context_;
+  Batch batch_;
+  const bool onCpu_;
+  const bool abortable_;
+  StepLock* lock_;
+  const StopSignal& signal_;
+  Counters& counters_;
+  const std::vector<DecodeRow>* current_ = nullptr;
+  uint32_t seenChanges_ = 0;
+  bool computing_ = false;
+};
+
+}  // namespace llamaestro

@@ -1,0 +1,305 @@
+// The face of the engine: what it owns, in which order it lives and dies, and the calls from outside. The thread's work
+// is in decode-loop and pooled-loop.
+#include "engine.h"
+
+#include <chrono>
+#include <mutex>
+#include <shared_mutex>
+#include <thread>
+
+#include "decode-loop.h"
+#include "devices.h"
+#include "log-hub.h"
+#include "pooled-loop.h"
+#include "text-stream.h"
+
+namespace llamaestro {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Share of the progress that the weights take; the rest is the cache and the graphs.
+constexpr double kModelShare = 0.95;
+// The owner hears of progress in steps of a hundredth.
+constexpr double kProgressGrain = 0.01;
+
+ThreadpoolPtr makeThreadpool(uint32_t threads) {
+  ggml_threadpool_params params = ggml_threadpool_params_default(static_cast<int>(threads));
+  // Workers sleep between graphs instead of spinning: other engines and the event loop need the cores.
+  params.poll = 0;
+  return ThreadpoolPtr(ggml_threadpool_new(&params));
+}
+
+Error closingError() { return {codes::kCancelled, "the engine is closing", {}, {}}; }
+
+}  // namespace
+
+class Engine::Impl {
+ public:
+  Impl(LoadPlan plan, const LoadHooks& hooks, const std::function<void(double)>& onProgress,
+       const std::function<bool()>& cancelled);
+  ~Impl() { close(); }
+
+  Result<uint32_t> submit(const SequenceRequest& request);
+  Result<uint32_t> postJob(const std::function<std::vector<std::vector<llama_token>>(const Model&)>& inputs,
+                           Purpose purpose);
+  void cancel(uint32_t id);
+  void beginClose();
+  void close();
+  void refreshMemory();
+
+  // Runs `body` with the model while nobody can close it.
+  template <typename T, typename Body>
+  Result<T> withModel(Body&& body) {
+    if (signal.closing.load()) return closingError();  // without waiting for the lock of a close under way
+    std::shared_lock<std::shared_mutex> lock(modelMutex);
+    if (!model || signal.closing.load()) return closingError();
+    return guarded<T>([&] { return body(*model); });
+  }
+
+  LoadPlan plan;
+  EngineInfo info;
+  EventSink sink;
+  std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+  StopSignal signal;
+  WorkList works;
+  std::atomic<uint32_t> lastId{0};
+
+  std::mutex memoryMutex;
+  MemoryPlan memory;
+
+  // Members below die in reverse order: thread parts, context, pool, model.
+  std::shared_mutex modelMutex;
+  std::unique_ptr<Model> model;
+  ThreadpoolPtr pool;
+  ContextPtr context;
+  std::unique_ptr<StepLock> stepLock;
+  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<DecodeLoop> decodeLoop;  // exactly one loop, none for purpose vocab
+  std::unique_ptr<PooledLoop> pooledLoop;
+
+  std::mutex closeMutex;
+  std::thread thread;
+
+ private:
+  void makeContext();
+  void makeLoop();
+  Loop* loop() const { return decodeLoop ? static_cast<Loop*>(decodeLoop.get()) : pooledLoop.get(); }
+  bool takeWaitingPlace();
+};
+
+Engine::Impl::Impl(LoadPlan loadPlan, const LoadHooks& hooks, const std::function<void(double)>& onProgress,
+                   const std::function<bool()>& cancelled)
+    : plan(std::move(loadPlan)), sink(hooks.wake) {
+  const auto stopIfCancelled = [&] {
+    if (cancelled()) throw Failure(codes::kCancelled, "the load was cancelled");
+  };
+  model = std::make_unique<Model>(plan, [&](double fraction) {
+    onProgress(kModelShare * fraction);
+    return !cancelled();
+  });
+  stopIfCancelled();
+  model->describe(plan, info);
+  info.threads = plan.settings.threads.value_or(physicalCoresAllowed());
+  if (plan.settings.purpose != Purpose::Vocab) {
+    makeContext();
+    stopIfCancelled();
+    makeLoop();
+  }
+  memory = readMemory(context.get(), plan);
+  info.contextTokens = plan.shape.contextTokens();
+  info.contextTokensPerSlot = plan.shape.tokensPerSlot;
+  info.slots = plan.shape.slots;
+  info.chunkTokens = plan.shape.chunkTokens;
+  listCounters(counters);
+  // Last: from here on the constructor must not throw.
+  if (loop() != nullptr) thread = std::thread([this] { loop()->run(); });
+}
+
+void Engine::Impl::makeContext() {
+  const uint64_t logBefore = newestLogNumber();
+  context.reset(llama_init_from_model(model->raw(), contextParams(plan.settings, plan.shape, info.threads)));
+  if (!context) {
+    const std::string line = lastErrorLine(logBefore);
+    const bool noMemory = line.find("alloc") != std::string::npos;
+    throw Failure(noMemory ? codes::kOutOfMemory : codes::kLoadFailed,
+                  plan.settings.file + ": no context could be made" + (line.empty() ? "" : ": " + line));
+  }
+  if (plan.settings.purpose == Purpose::Generate &&
+      (llama_get_memory(context.get()) == nullptr || llama_model_has_encoder(model->raw()))) {
+    throw Failure(codes::kModelUnusable, plan.settings.file + " is not a model that generates text", "purpose");
+  }
+  pool = makeThreadpool(info.threads);
+  if (!pool) throw Failure(codes::kOutOfMemory, "the compute threads could not be started");
+  llama_attach_threadpool(context.get(), pool.get(), nullptr);
+}
+
+void Engine::Impl::makeLoop() {
+  const bool onCpu = plan.gpuLayers == 0;
+  if (onCpu && !plan.settings.stepLock.empty()) stepLock = std::make_unique<StepLock>(plan.settings.stepLock);
+  decoder = std::make_unique<Decoder>(context.get(), llama_n_batch(context.get()), onCpu, model->isAbortable(),
+                                      stepLock.get(), signal, *counters);
+  plan.shape.batchTokens = llama_n_batch(context.get());
+  LoopParts parts{
+      *model, context.get(), plan.shape, *decoder, sink, *counters, works, signal, [this] { refreshMemory(); }};
+  if (plan.shape.pooled) {
+    pooledLoop = std::make_unique<PooledLoop>(std::move(parts), plan.settings.purpose == Purpose::Rerank);
+  } else {
+    decodeLoop = std::make_unique<DecodeLoop>(std::move(parts));
+  }
+}
+
+void Engine::Impl::refreshMemory() {
+  MemoryPlan read = readMemory(context.get(), plan);
+  std::lock_guard<std::mutex> lock(memoryMutex);
+  memory = std::move(read);
+}
+
+bool Engine::Impl::takeWaitingPlace() {
+  uint32_t waiting = counters->waiting.load();
+  do {
+    if (waiting >= kMaxWaitingSequences) return false;
+  } while (!counters->waiting.compare_exchange_weak(waiting, waiting + 1));
+  return true;
+}
+
+Result<uint32_t> Engine::Impl::submit(const SequenceRequest& request) {
+  return withModel<uint32_t>([&](const Model& loaded) {
+    if (!decodeLoop) {
+      throw Failure(codes::kInvalidRequest, "this model was loaded for purpose " + info.purpose, "purpose");
+    }
+    auto sequence = std::make_shared<Sequence>(++lastId, request, loaded, plan.shape.tokensPerSlot);
+    if (!takeWaitingPlace()) {
+      throw Failure(codes::kQueueFull, "this model has " + std::to_string(kMaxWaitingSequences) + " requests waiting");
+    }
+    works.add(sequence);
+    if (!decodeLoop->post(sequence)) {
+      works.remove(sequence->id);
+      counters->waiting.fetch_sub(1);
+      throw Failure(closingError());
+    }
+    return sequence->id;
+  });
+}
+
+Result<uint32_t> Engine::Impl::postJob(const std::function<std::vector<std::vector<llama_token>>(const Model&)>& inputs,
+                                       Purpose purpose) {
+  return withModel<uint32_t>([&](const Model& loaded) {
+    if (plan.settings.purpose != purpose) {
+      throw Failure(codes::kInvalidRequest, "this model was loaded for purpose " + info.purpose, "purpose");
+    }
+    auto job = std::make_shared<PooledJob>(++lastId);
+    job->inputs = inputs(loaded);
+    if (!takeWaitingPlace()) {
+      throw Failure(codes::kQueueFull, "this model has " + std::to_string(kMaxWaitingSequences) + " jobs waiting");
+    }
+    works.add(job);
+    if (!pooledLoop->post(job)) {
+      works.remove(job->id);
+      counters->waiting.fetch_sub(1);
+      throw Failure(closingError());
+    }
+    return job->id;
+  });
+}
+
+void Engine::Impl::cancel(uint32_t id) {
+  if (!works.cancel(id)) return;
+  std::shared_lock<std::shared_mutex> lock(modelMutex);
+  if (!model || loop() == nullptr) return;
+  signal.changes.fetch_add(1);
+  if (stepLock) stepLock->wake();
+  loop()->nudge();
+}
+
+void Engine::Impl::beginClose() {
+  if (signal.closing.exchange(true)) return;
+  std::shared_lock<std::shared_mutex> lock(modelMutex);
+  if (!model || loop() == nullptr) return;
+  if (stepLock) stepLock->wake();
+  loop()->nudge();
+}
+
+void Engine::Impl::close() {
+  beginClose();
+  std::lock_guard<std::mutex> closeLock(closeMutex);
+  if (thread.joinable()) thread.join();
+  // Tokenizing on other threads ends first: they hold the shared side.
+  std::unique_lock<std::shared_mutex> lock(modelMutex);
+  decodeLoop.reset();
+  pooledLoop.reset();
+  decoder.reset();
+  stepLock.reset();
+  context.reset();
+  pool.reset();
+  model.reset();
+  std::lock_guard<std::mutex> memoryLock(memoryMutex);
+  memory = MemoryPlan();
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Result<std::shared_ptr<Engine>> Engine::load(const LoadOptions& options, LoadHooks hooks) {
+  return guarded<std::shared_ptr<Engine>>(
+      [&] {
+        const Clock::time_point begin = Clock::now();
+        const auto cancelled = [&] { return hooks.cancel && hooks.cancel->load(); };
+        double told = -1;
+        const auto onProgress = [&](double fraction) {
+          if (!hooks.onProgress || (fraction < told + kProgressGrain && fraction < 1)) return;
+          told = fraction;
+          hooks.onProgress(fraction);
+        };
+        std::lock_guard<std::mutex> lock(loadMutex());
+        LoadPlan plan = makeLoadPlan(options, cancelled);
+        refuseWhatDoesNotFit(plan);
+        onProgress(0);
+        auto impl = std::make_unique<Impl>(std::move(plan), hooks, onProgress, cancelled);
+        impl->info.loadMs = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+        onProgress(1);
+        return std::shared_ptr<Engine>(new Engine(std::move(impl)));
+      },
+      codes::kLoadFailed);
+}
+
+const EngineInfo& Engine::info() const { return impl_->info; }
+const MemoryPlan& Engine::planned() const { return impl_->plan.memory; }
+
+MemoryPlan Engine::memory() const {
+  std::lock_guard<std::mutex> lock(impl_->memoryMutex);
+  return impl_->memory;
+}
+
+EngineStats Engine::stats() const { return impl_->counters->read(); }
+Result<uint32_t> Engine::submit(const SequenceRequest& request) { return impl_->submit(request); }
+void Engine::cancel(uint32_t id) { impl_->cancel(id); }
+
+Result<std::vector<uint32_t>> Engine::tokenize(const Prompt& prompt) const {
+  return impl_->withModel<std::vector<uint32_t>>([&](const Model& model) {
+    const std::vector<llama_token> tokens = model.tokenize(prompt);
+    return std::vector<uint32_t>(tokens.begin(), tokens.end());
+  });
+}
+
+Result<std::string> Engine::detokenize(const std::vector<double>& tokens) const {
+  return impl_->withModel<std::string>([&](const Model& model) { return model.detokenize(tokens); });
+}
+
+Result<uint32_t> Engine::embed(const std::vector<std::string>& inputs) {
+  return impl_->postJob(
+      [&](const Model& model) { return tokenizeInputs(model, inputs, impl_->plan.shape.tokensPerSlot); },
+      Purpose::Embed);
+}
+
+Result<uint32_t> Engine::rerank(const std::string& query, const std::vector<std::string>& documents) {
+  return impl_->postJob(
+      [&](const Model& model) { return tokenizePairs(model, query, documents, impl_->plan.shape.tokensPerSlot); },
+      Purpose::Rerank);
+}
+
+EventBatch Engine::drain() { return impl_->sink.drain(); }
+void Engine::beginClose() { impl_->beginClose(); }
+void Engine::close() { impl_->close(); }
+
+}  // namespace llamaestro

@@ -1,0 +1,67 @@
+// Internal: one request on its way through the engine: its tokens, where it stands, what it may still generate. The
+// decode thread is the only one that changes it after submit; `cancelled` alone is set by others.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "events.h"
+#include "model.h"
+#include "sampler.h"
+#include "scheduler.h"
+#include "text-stream.h"
+#include "work.h"
+
+namespace llamaestro {
+
+class Sequence : public Work {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Checks the request against the model and the context. Throws Failure invalid_request, context_length_exceeded or
+  // model_unusable.
+  Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot);
+
+  // Where it stands.
+  static constexpr int32_t kNoSlot = -1;
+  int32_t slot = kNoSlot;
+  uint32_t doneTokens = 0;       // prompt tokens in the cache
+  uint32_t generatedTokens = 0;  // sampled and shown; the newest one is not in the cache yet
+  uint32_t waitedSteps = 0;
+  llama_token newest = 0;
+
+  uint32_t promptTokens() const { return static_cast<uint32_t>(prompt_.size()); }
+  bool generating() const { return doneTokens == promptTokens(); }
+  SlotView view() const;
+  // Token and position of place `index` of a planned row (prompt places, or the newest token when generating).
+  llama_token tokenAt(uint32_t index) const { return generating() ? newest : prompt_[index]; }
+  llama_pos positionAt(uint32_t index) const;
+
+  // What one sampled token leads to.
+  struct Outcome {
+    bool countsAsToken = false;  // false for the end-of-generation token
+    std::string text;            // to show now
+    std::optional<FinishReason> finish;
+    std::optional<std::string> stopString;
+  };
+  // Samples from `logits` and advances. Throws Failure internal (see Sampler::pick).
+  Outcome sample(const float* logits, const Model& model);
+
+  void markStarted() { startedAt_ = Clock::now(); }
+  // The row of its Finished event.
+  FinishedRow finishedRow(FinishReason reason) const;
+
+ private:
+  std::vector<llama_token> prompt_;
+  uint32_t maxTokens_ = 0;
+  bool ignoreEos_ = false;
+  std::vector<std::string> stops_;
+  Sampler sampler_;
+  TextStream text_;
+  Clock::time_point submittedAt_ = Clock::now();
+  std::optional<Clock::time_point> startedAt_;
+  std::optional<Clock::time_point> firstTokenAt_;
+};
+
+}  // namespace llamaestro
