@@ -30,11 +30,11 @@ export function sqliteFailure(error: unknown): SqliteFailure {
 }
 
 /** Opens or creates the file at `path`. Rejects with SQLite's error. */
-export function connect(path: string): Promise<SqliteConnection> {
+export function connect(path: string, busyTimeoutMs = BUSY_TIMEOUT_MS): Promise<SqliteConnection> {
   return new Promise((resolve, reject) => {
     const database = new sqlite3.Database(path, (error) => {
       if (error !== null) return reject(error);
-      database.configure('busyTimeout', BUSY_TIMEOUT_MS);
+      database.configure('busyTimeout', busyTimeoutMs);
       resolve(wrapped(database));
     });
   });

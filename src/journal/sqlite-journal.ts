@@ -4,24 +4,16 @@
  */
 import { assert } from '../base/assert.js';
 import { LlamaestroError, type WireError } from '../base/errors.js';
-import type { Clock } from '../base/ports.js';
 import type { Usage } from '../schema/bus-messages.js';
 import type { RouteDecision } from '../schema/run.js';
 import { boundedError } from './bounded-error.js';
 import type { AcceptRecord, Journal, OpenReport, RunRecord, TerminalRecord, TerminalStatus } from './journal.js';
 import { sql } from './sql-literal.js';
-import { markClosed, openDatabase } from './sqlite-open.js';
+import { markClosed, openDatabase, type OpenDatabaseOptions } from './sqlite-open.js';
 import { SqliteQueue } from './sqlite-queue.js';
 
 /** Runs deleted by one statement, so that a large clean-up does not hold up the requests of the moment. */
 export const PRUNE_BATCH = 1000;
-
-export interface SqliteJournalOptions {
-  /** Path of the database; its folder is made. */
-  readonly path: string;
-  /** Names files that are set aside. */
-  readonly clock: Clock;
-}
 
 interface RunRow {
   readonly id: string;
@@ -74,16 +66,14 @@ function terminalOf(row: RunRow, status: TerminalStatus): TerminalRecord {
 
 /** Lives from `open` to `close`; calls outside are `journal_unavailable`. Times are whole milliseconds. */
 export class SqliteJournal implements Journal {
-  readonly #path: string;
-  readonly #clock: Clock;
+  readonly #options: OpenDatabaseOptions;
   #opening: Promise<OpenReport> | undefined;
   #closing: Promise<void> | undefined;
   #queue: SqliteQueue | undefined;
   #damaged = false;
 
-  constructor(options: SqliteJournalOptions) {
-    this.#path = options.path;
-    this.#clock = options.clock;
+  constructor(options: OpenDatabaseOptions) {
+    this.#options = options;
   }
 
   open(): Promise<OpenReport> {
@@ -176,7 +166,7 @@ export class SqliteJournal implements Journal {
   }
 
   async #openNow(): Promise<OpenReport> {
-    const { connection, report } = await openDatabase(this.#path, this.#clock);
+    const { connection, report } = await openDatabase(this.#options);
     this.#queue = new SqliteQueue(connection, () => (this.#damaged = true));
     return report;
   }
@@ -185,7 +175,7 @@ export class SqliteJournal implements Journal {
     await this.#opening?.catch(() => undefined);
     if (this.#queue === undefined) return;
     await this.#queue.close();
-    if (!this.#damaged) await markClosed(this.#path);
+    if (!this.#damaged) await markClosed(this.#options.path);
   }
 
   async #write(statement: string): Promise<number> {

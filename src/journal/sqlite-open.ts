@@ -37,12 +37,22 @@ function markerOf(path: string): string {
   return `${path}-open`;
 }
 
-/** Opens, checks and migrates `path`, making its folder. Failures are `journal_unavailable`. */
-export async function openDatabase(path: string, clock: Clock): Promise<OpenedDatabase> {
+export interface OpenDatabaseOptions {
+  /** Path of the database; its folder is made. */
+  readonly path: string;
+  /** Names files that are set aside. */
+  readonly clock: Clock;
+  /** How long another process may still hold the file, milliseconds; a restart overlaps for a moment. Default 5000. */
+  readonly busyTimeoutMs?: number;
+}
+
+/** Opens, checks and migrates a database. Failures are `journal_unavailable`. */
+export async function openDatabase(options: OpenDatabaseOptions): Promise<OpenedDatabase> {
+  const { path } = options;
   try {
     await mkdir(dirname(path), { recursive: true });
     const uncleanStop = existsSync(markerOf(path)) || existsSync(`${path}-wal`);
-    const opened = await openOrReplace(path, clock, uncleanStop);
+    const opened = await openOrReplace(options, uncleanStop);
     await writeFile(markerOf(path), '');
     return { ...opened, report: { ...opened.report, uncleanStop } };
   } catch (error) {
@@ -55,19 +65,19 @@ export async function markClosed(path: string): Promise<void> {
   await rm(markerOf(path), { force: true });
 }
 
-async function openOrReplace(path: string, clock: Clock, check: boolean): Promise<OpenedDatabase> {
+async function openOrReplace(options: OpenDatabaseOptions, check: boolean): Promise<OpenedDatabase> {
   try {
-    return await prepare(path, check);
+    return await prepare(options, check);
   } catch (error) {
     if (!(error instanceof DamagedFile) && sqliteFailure(error) !== 'damaged') throw error;
-    const setAside = await putAside(path, clock);
-    const { connection, report } = await prepare(path, false);
+    const setAside = await putAside(options.path, options.clock);
+    const { connection, report } = await prepare(options, false);
     return { connection, report: { ...report, setAside } };
   }
 }
 
-async function prepare(path: string, check: boolean): Promise<OpenedDatabase> {
-  const connection = await connect(path);
+async function prepare({ path, busyTimeoutMs }: OpenDatabaseOptions, check: boolean): Promise<OpenedDatabase> {
+  const connection = await connect(path, busyTimeoutMs);
   try {
     await connection.exec(SETTINGS_SQL);
     const [mode] = await connection.all<{ readonly journal_mode: string }>('PRAGMA journal_mode = WAL');

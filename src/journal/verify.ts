@@ -31,7 +31,7 @@ export function verifyRecords(records: readonly RunRecord[], options: VerifyOpti
     if (seen.has(run.id)) broken('accepted more than once');
     seen.add(run.id);
     if (!Number.isInteger(run.attempt) || run.attempt < 0) broken(`attempt ${run.attempt} is not a count`);
-    if ((run.attempt > 0) !== (run.hid !== undefined)) broken('an attempt without a host, or a host without an attempt');
+    if (run.attempt > 0 !== (run.hid !== undefined)) broken('an attempt without a host, or a host without an attempt');
     if (run.delivered && run.attempt === 0) broken('delivered before any attempt');
     if (options.allEnded && run.terminal === undefined) broken('accepted and never ended');
     if (run.terminal?.status === 'completed' && run.terminal.error !== undefined) broken('completed with an error');
