@@ -4,6 +4,7 @@
  * to mocha; --asan adds the sanitizer run (npm run test:asan) when at most LLAMAESTRO_ASAN_BEFORE_S seconds have gone.
  */
 import path from 'node:path';
+import { canCheckCpp } from './clang-format.mjs';
 import { buildDir, rootDir } from './lib/paths.mjs';
 import { stdoutReporter } from './lib/reporter.mjs';
 import { describeError } from './lib/script-error.mjs';
@@ -34,6 +35,7 @@ try {
     staticCheck('tsc of the scripts', 'typescript/bin/tsc', ['--noEmit', '-p', path.join(rootDir, 'scripts')]),
     staticCheck('eslint', 'eslint/bin/eslint.js', ['.']),
     staticCheck('prettier', 'prettier/bin/prettier.cjs', ['--check', '.', '--log-level', 'warn']),
+    ...(canCheckCpp() ? [staticCheck('clang-format', 'scripts/clang-format.mjs', ['--check'])] : []),
     testProgram('core-tests', coreTestsFile),
     mochaUnderCoverage(mochaArgs, process.env),
   ];
