@@ -4,16 +4,18 @@
  * after a cancel) and no retries.
  */
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
-import type { Clock, Timer } from '../base/ports.js';
+import { sleep, type Clock, type Timer } from '../base/ports.js';
 import type { Bus } from '../bus/bus.js';
 import type { FrameReceiver } from '../bus/frame-receiver.js';
 import { subjects } from '../bus/subjects.js';
 import type { Lease } from '../pool/pool.js';
 import {
+  AckCodec,
   GenAckCodec,
   replyOf,
   type Frame,
   type Gen,
+  type HostCommand,
   type SequenceTimings,
   type Usage,
 } from '../schema/bus-messages.js';
@@ -21,13 +23,22 @@ import { decode } from '../schema/decode.js';
 
 /** How long a cancelled attempt may take to say so before its run ends without it; the lease waits on. */
 export const CANCEL_ANSWER_MS = 2000;
+/** Between two words to a host that has not ended a cancelled attempt. */
+export const CANCEL_AGAIN_MS = 1000;
 
 export type ProgressFrame = Extract<Frame, { type: 'started' | 'progress' | 'delta' }>;
 
 /** How an attempt ended. A failed one carries counts when the host could still tell them. */
 export type Outcome =
   | { readonly ok: true; readonly reason: 'stop' | 'length'; readonly usage: Usage; readonly timings: SequenceTimings }
-  | { readonly ok: false; readonly error: LlamaestroError; readonly usage?: Usage; readonly timings?: SequenceTimings };
+  | {
+      readonly ok: false;
+      readonly error: LlamaestroError;
+      /** Present when the host died while this attempt was its work. */
+      readonly hostDied?: true;
+      readonly usage?: Usage;
+      readonly timings?: SequenceTimings;
+    };
 
 export interface AttemptContext {
   readonly bus: Bus;
@@ -42,11 +53,13 @@ export interface AttemptContext {
 }
 
 const GenReply = replyOf(GenAckCodec);
+const AckReply = replyOf(AckCodec);
 
 /**
  * Resolves exactly once and never rejects. An abort of `signal` cancels on the host and resolves with the signal's reason
- * once the host confirmed, or after `CANCEL_ANSWER_MS`. The lease is released exactly once, at the host's terminal word,
- * at its refusal, or when it is lost; that may be later than the outcome.
+ * once the host confirmed, or after `CANCEL_ANSWER_MS`; no frame is handed over after it, so an answer that is complete by
+ * then still counts as cancelled. The lease is released exactly once, at the host's terminal word, at its refusal, or when
+ * it is lost; that may be later than the outcome.
  */
 export function runAttempt(context: AttemptContext, signal: AbortSignal): Promise<Outcome> {
   return new Promise((resolve) => new AttemptDriver(context, signal, resolve).start());
@@ -56,13 +69,18 @@ class AttemptDriver {
   /** Why we cancelled; the first reason stays. */
   private cancelError: LlamaestroError | undefined;
   private settled = false;
-  private hostDone = false;
+  /** Aborts when the host's part is over: ends what we still ask it. */
+  private readonly over = new AbortController();
   private timer: Timer | undefined;
   private stream: { consumed(frames: number): void; close(): void } | undefined;
+  private heard = false;
   private sawDelta = false;
   private readonly onAbort = (): void => this.cancel(toLlamaestroError(this.signal.reason));
-  private readonly onLost = (): void =>
-    this.end({ ok: false, error: this.cancelError ?? toLlamaestroError(this.context.lease.lost.reason) });
+  private readonly onLost = (): void => {
+    const lost = toLlamaestroError(this.context.lease.lost.reason);
+    const died = lost.code === 'host_lost' ? { hostDied: true as const } : {};
+    this.end({ ok: false, error: this.cancelError ?? lost, ...died });
+  };
 
   constructor(
     private readonly context: AttemptContext,
@@ -72,48 +90,63 @@ class AttemptDriver {
 
   start(): void {
     const { lease, receiver, gen } = this.context;
-    if (lease.lost.aborted) return this.onLost();
+    // Nothing was sent: neither side has anything to take back.
+    const given = [this.signal, lease.lost].find(({ aborted }) => aborted);
+    if (given !== undefined) return this.end({ ok: false, error: toLlamaestroError(given.reason) });
     lease.lost.addEventListener('abort', this.onLost, { once: true });
+    this.signal.addEventListener('abort', this.onAbort, { once: true });
     this.stream = receiver.open({
       rid: gen.rid,
       att: gen.att,
       hid: lease.hid,
+      creditFrames: gen.creditFrames,
       onFrame: (frame) => this.take(frame),
       onBroken: (error) => this.cancel(error),
     });
-    this.signal.addEventListener('abort', this.onAbort, { once: true });
     void this.send();
+  }
+
+  private get hostDone(): boolean {
+    return this.over.signal.aborted;
   }
 
   private async send(): Promise<void> {
     const { bus, lease, gen, ackMs } = this.context;
     try {
-      const reply = decode(GenReply, await bus.request(subjects.host(lease.hid, 'gen'), gen, { timeoutMs: ackMs }));
-      if (!reply.ok) throw LlamaestroError.fromWire(reply.error);
-      if (this.signal.aborted) this.onAbort();
-      else if (!this.hostDone && this.cancelError === undefined) this.watchSilence();
+      const subject = subjects.host(lease.hid, 'gen');
+      const answer = await bus.request(subject, gen, { timeoutMs: ackMs }, this.over.signal);
+      const reply = decode(GenReply, answer, 'internal');
+      if (!reply.ok) return this.end({ ok: false, error: this.cancelError ?? LlamaestroError.fromWire(reply.error) });
+      if (!this.hostDone && this.cancelError === undefined) this.watchSilence();
     } catch (thrown) {
+      if (this.hostDone) return;
       const error = toLlamaestroError(thrown);
-      // No answer is not a refusal: the attempt may run. It is cancelled, and the lease waits for the host's word.
-      if (error.code === 'ack_timeout') this.cancel(error);
-      else this.end({ ok: false, error: this.cancelError ?? error });
+      if (error.code === 'no_host') this.end({ ok: false, error: this.cancelError ?? error });
+      // Frames say more than the answer that was lost. Without them, no answer is not a refusal: the attempt may run, so
+      // it is cancelled, and the lease waits for the host's word.
+      else if (!this.heard) this.cancel(error);
     }
   }
 
   private take(frame: Frame): void {
+    this.heard = true;
     this.stream?.consumed(1);
+    const { cancelError } = this;
     switch (frame.type) {
-      case 'final':
-        return this.end({ ok: true, reason: frame.reason, usage: frame.usage, timings: frame.timings });
+      case 'final': {
+        const { reason, usage, timings } = frame;
+        if (cancelError !== undefined) return this.end({ ok: false, error: cancelError, usage, timings });
+        return this.end({ ok: true, reason, usage, timings });
+      }
       case 'cancelled': {
-        const error = this.cancelError ?? new LlamaestroError('cancelled', 'the host cancelled the attempt');
+        const error = cancelError ?? new LlamaestroError('cancelled', 'the host cancelled the attempt');
         return this.end({ ok: false, error, usage: frame.usage, timings: frame.timings });
       }
       case 'error':
-        return this.end({ ok: false, error: this.cancelError ?? LlamaestroError.fromWire(frame.error) });
+        return this.end({ ok: false, error: cancelError ?? LlamaestroError.fromWire(frame.error) });
       default:
+        if (this.settled || cancelError !== undefined) return;
         this.sawDelta ||= frame.type === 'delta';
-        if (this.settled || this.cancelError !== undefined) return;
         this.watchSilence();
         this.context.onFrame(frame);
     }
@@ -128,22 +161,37 @@ class AttemptDriver {
     });
   }
 
-  /** Tells the host to stop; its `cancelled` frame, or the end of our patience, settles the outcome. */
+  /** Tells the host to stop; its last word, or the end of our patience, settles the outcome. */
   private cancel(error: LlamaestroError): void {
     if (this.hostDone || this.cancelError !== undefined) return;
     this.cancelError = error;
-    const { bus, clock, lease, gen, ackMs } = this.context;
     this.timer?.cancel();
-    this.timer = clock.setTimer(CANCEL_ANSWER_MS, () => this.settle({ ok: false, error }));
-    const command = { op: 'cancel', rid: gen.rid, att: gen.att };
-    // A host that cannot be told is gone or stuck: the pool's own watch reports it through `lost`.
-    bus.request(subjects.host(lease.hid, 'ctl'), command, { timeoutMs: ackMs }).catch(() => undefined);
+    this.timer = this.context.clock.setTimer(CANCEL_ANSWER_MS, () => this.settle({ ok: false, error }));
+    void this.tellToStop(error);
+  }
+
+  /** Says it until the host has ended the attempt: a word lost on the way must not keep a slot. */
+  private async tellToStop(error: LlamaestroError): Promise<void> {
+    const { bus, clock, lease, gen, ackMs } = this.context;
+    const command: HostCommand = { op: 'cancel', rid: gen.rid, att: gen.att };
+    while (!this.hostDone) {
+      try {
+        const subject = subjects.host(lease.hid, 'ctl');
+        const answer = await bus.request(subject, command, { timeoutMs: ackMs }, this.over.signal);
+        const reply = decode(AckReply, answer, 'internal');
+        // What does not run there says nothing more.
+        if (reply.ok && reply.body.live === false) return this.end({ ok: false, error });
+      } catch {
+        // A host that cannot be told is gone or stuck: the pool's own watch reports it through `lost`.
+      }
+      await sleep(clock, CANCEL_AGAIN_MS, this.over.signal).catch(() => undefined);
+    }
   }
 
   /** The host's part is over: the lease goes back and nothing of this attempt stays behind. */
   private end(outcome: Outcome): void {
     if (!this.hostDone) {
-      this.hostDone = true;
+      this.over.abort();
       this.timer?.cancel();
       this.stream?.close();
       this.context.lease.lost.removeEventListener('abort', this.onLost);

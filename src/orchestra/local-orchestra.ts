@@ -11,12 +11,13 @@ import type { Journal } from '../journal/journal.js';
 import type { Pool } from '../pool/pool.js';
 import type { Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
-import { chooseRoute, type Choice } from './choose-route.js';
+import { Admission } from './admission.js';
+import { chooseRoute } from './choose-route.js';
 import { classify } from './classifier.js';
 import type { Orchestra, OrchestraStatus, Run } from './orchestra.js';
 import { promptHash, RunDriver } from './run-driver.js';
 
-/** Runs that are accepted and not yet ended. */
+/** Runs that are accepted and not yet ended, and requests on the way there. */
 export const MAX_RUNS = 4096;
 /** Ended runs that can still be read. */
 export const MAX_ENDED_RUNS = 256;
@@ -38,8 +39,15 @@ export function createOrchestra(parts: OrchestraParts): Orchestra {
   return new LocalOrchestra(parts);
 }
 
+function closed(): LlamaestroError {
+  return new LlamaestroError('draining', 'the server is stopping and takes no new runs');
+}
+
 class LocalOrchestra implements Orchestra {
   private accepting = true;
+  private interrupting = false;
+  /** Requests that are neither accepted nor refused yet. */
+  private readonly admissions = new Set<Admission>();
   private readonly running = new Map<string, RunDriver>();
   private readonly ended = new Map<string, RunDriver>();
   private counts = { accepted: 0, completed: 0, failed: 0, cancelled: 0 };
@@ -49,12 +57,24 @@ class LocalOrchestra implements Orchestra {
 
   async submit(request: RunRequest, signal?: AbortSignal): Promise<Run> {
     this.refuseWhenClosed();
-    const { clock, journal, random, gid } = this.parts;
     const profile = this.parts.profile();
-    const beganMs = clock.nowMs();
+    const admission = new Admission(this.parts, request, profile, signal);
+    this.admissions.add(admission);
+    try {
+      return await this.accept(request, profile, admission);
+    } finally {
+      admission.end();
+      this.admissions.delete(admission);
+      this.wakeWhenEmpty();
+    }
+  }
+
+  private async accept(request: RunRequest, profile: Profile, admission: Admission): Promise<Run> {
+    const { clock, journal, random, gid } = this.parts;
+    const { askedAtMs } = admission;
     const { spec, ...choice } = chooseRoute(profile, request.model, classify(request.prompt));
-    const route = { ...choice, ms: clock.nowMs() - beganMs };
-    const warnings = await this.admit(request, spec, signal);
+    const route = { ...choice, ms: clock.nowMs() - askedAtMs };
+    const fit = await admission.check(spec);
     const id = random.id('run');
     await journal.accept({
       id,
@@ -65,7 +85,7 @@ class LocalOrchestra implements Orchestra {
       promptHash: promptHash(request.prompt),
       acceptedAtMs: clock.wallMs(),
     });
-    const run = new RunDriver(this.parts, { id, request, profile, spec, route, warnings });
+    const run = new RunDriver(this.parts, { id, request, profile, spec, route, askedAtMs, ...fit });
     this.keep(run);
     void journal.route(id, route).catch((thrown: unknown) => {
       this.parts.log.warn('the journal did not take a route', { rid: id, error: String(thrown) });
@@ -75,49 +95,32 @@ class LocalOrchestra implements Orchestra {
   }
 
   private refuseWhenClosed(): void {
-    if (!this.accepting) throw new LlamaestroError('draining', 'the server is stopping and takes no new runs');
-    if (this.running.size < MAX_RUNS) return;
+    if (!this.accepting) throw closed();
+    if (this.running.size + this.admissions.size < MAX_RUNS) return;
     throw new LlamaestroError('queue_full', `${String(MAX_RUNS)} runs are under way`);
-  }
-
-  /** Purpose, exact length, queue. Returns the warnings the answer carries. */
-  private async admit(request: RunRequest, spec: Choice['spec'], signal?: AbortSignal): Promise<readonly string[]> {
-    if (spec.load.purpose !== 'generate') {
-      throw new LlamaestroError('invalid_request', `model '${spec.name}' does not generate text`, {
-        param: 'model',
-        remedy: `It is there for '${spec.load.purpose}'; choose a generating model.`,
-      });
-    }
-    const { tokens, contextTokensPerSlot } = await this.parts.pool.count(spec.name, request.prompt, signal);
-    const room = contextTokensPerSlot - tokens;
-    if (room < 1) {
-      const text = `the prompt has ${String(tokens)} tokens, model '${spec.name}' holds ${String(contextTokensPerSlot)} per slot and one must be free`;
-      throw new LlamaestroError('context_length_exceeded', text, {
-        param: request.prompt.kind === 'messages' ? 'messages' : 'prompt',
-        details: { promptTokens: tokens, contextTokensPerSlot, model: spec.name },
-      });
-    }
-    if (!this.parts.pool.admits(spec.name)) {
-      throw new LlamaestroError('queue_full', `the queue of model '${spec.name}' is full`);
-    }
-    this.refuseWhenClosed();
-    signal?.throwIfAborted();
-    if (request.maxTokens === undefined || request.maxTokens <= room) return request.warnings;
-    const lowered = `max_tokens ${String(request.maxTokens)} is more than the ${String(room)} tokens that fit after the prompt; the answer ends there`;
-    return [...request.warnings, lowered];
   }
 
   private keep(run: RunDriver): void {
     this.running.set(run.id, run);
     this.counts.accepted++;
+    // Its acceptance was on the way to the journal when the rest were interrupted.
+    if (this.interrupting) run.interrupt();
     void run.result.then((result) => {
       this.counts[result.status]++;
       this.running.delete(run.id);
       this.ended.set(run.id, run);
       const [oldest] = this.ended.keys();
       if (this.ended.size > MAX_ENDED_RUNS && oldest !== undefined) this.ended.delete(oldest);
-      if (this.running.size === 0) for (const wake of this.whenEmpty.splice(0)) wake();
+      this.wakeWhenEmpty();
     });
+  }
+
+  private get isEmpty(): boolean {
+    return this.running.size + this.admissions.size === 0;
+  }
+
+  private wakeWhenEmpty(): void {
+    if (this.isEmpty) for (const wake of this.whenEmpty.splice(0)) wake();
   }
 
   find(id: string): Run | undefined {
@@ -130,12 +133,14 @@ class LocalOrchestra implements Orchestra {
 
   async drain(signal?: AbortSignal): Promise<void> {
     this.accepting = false;
+    for (const admission of this.admissions) admission.refuse(closed());
     const interrupt = (): void => {
+      this.interrupting = true;
       for (const run of this.running.values()) run.interrupt();
     };
     if (signal?.aborted) interrupt();
     signal?.addEventListener('abort', interrupt, { once: true });
-    if (this.running.size > 0) await new Promise<void>((resolve) => this.whenEmpty.push(resolve));
+    if (!this.isEmpty) await new Promise<void>((resolve) => this.whenEmpty.push(resolve));
     signal?.removeEventListener('abort', interrupt);
   }
 

@@ -11,6 +11,7 @@ import type { Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { Attempt, FinishReason, RouteDecision, RunEvent, RunRequest, RunResult } from '../schema/run.js';
 import { runAttempt, type Outcome, type ProgressFrame } from './attempt.js';
+import { waitForLease } from './lease-wait.js';
 import type { OrchestraParts } from './local-orchestra.js';
 import type { Run } from './orchestra.js';
 import { afterFailure } from './retry-policy.js';
@@ -27,11 +28,25 @@ export interface Admitted {
   readonly spec: ModelSpec;
   readonly route: RouteDecision;
   readonly warnings: readonly string[];
+  /** Tokens that fit into the slot after the prompt, at least 1. */
+  readonly roomTokens: number;
+  /** When the request came, by the monotonic clock: its deadline counts from here. */
+  readonly askedAtMs: number;
 }
 
 /** Hex SHA-256 of a prompt: what the journal keeps of it. */
 export function promptHash(prompt: Prompt): string {
   return createHash('sha256').update(JSON.stringify(prompt)).digest('hex');
+}
+
+/** Milliseconds a request may take in all. */
+export function budgetOf(request: RunRequest, profile: Profile): number {
+  return request.timeoutMs ?? profile.timeouts.requestMs;
+}
+
+/** What a request gets that did not end within its budget. */
+export function tooLate(budgetMs: number): LlamaestroError {
+  return new LlamaestroError('deadline', `the run took longer than ${String(budgetMs)} ms`);
 }
 
 /** Runs an admitted request to its end. Construct after the journal said it is accepted; `start` once. */
@@ -42,13 +57,15 @@ export class RunDriver implements Run {
   private readonly stop = new AbortController();
   private readonly startedMs: number;
   private readonly deadline: Timer;
-  private readonly deadlineMs: number;
+  private readonly deadlineAtMs: number;
   private readonly attempts: Attempt[] = [];
   private finish!: (result: RunResult) => void;
   private readonly pieces: string[] = [];
   private usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   private times = { queueMs: 0, loadMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: 0 };
   private crashes = 0;
+  /** Tokens that reached the log; never more than the host counted. */
+  private deliveredTokens = 0;
 
   constructor(
     private readonly parts: OrchestraParts,
@@ -57,11 +74,10 @@ export class RunDriver implements Run {
     const { clock } = parts;
     this.id = admitted.id;
     this.startedMs = clock.nowMs();
-    this.deadlineMs = admitted.request.timeoutMs ?? admitted.profile.timeouts.requestMs;
+    const budgetMs = budgetOf(admitted.request, admitted.profile);
+    this.deadlineAtMs = admitted.askedAtMs + budgetMs;
     this.result = new Promise((resolve) => (this.finish = resolve));
-    this.deadline = clock.setTimer(this.deadlineMs, () =>
-      this.stop.abort(new LlamaestroError('deadline', `the run took longer than ${String(this.deadlineMs)} ms`)),
-    );
+    this.deadline = clock.setTimer(Math.max(0, this.leftMs()), () => this.stop.abort(tooLate(budgetMs)));
     const { id, request, profile, warnings, route } = admitted;
     this.log.append({ type: 'accepted', id, profile: profile.name, model: request.model, warnings });
     this.log.append({ type: 'routed', route });
@@ -80,6 +96,11 @@ export class RunDriver implements Run {
     this.stop.abort(new LlamaestroError('interrupted', 'the server is stopping'));
   }
 
+  /** Milliseconds until the deadline. */
+  private leftMs(): number {
+    return this.deadlineAtMs - this.parts.clock.nowMs();
+  }
+
   /** Milliseconds since acceptance. */
   private elapsedMs(): number {
     return this.parts.clock.nowMs() - this.startedMs;
@@ -94,23 +115,23 @@ export class RunDriver implements Run {
       const verdict = afterFailure(
         {
           code: outcome.error.code,
-          deliveredTokens: this.usage.completionTokens,
+          deliveredTokens: this.deliveredTokens,
           attempts: this.attempts.length,
           crashes: this.crashes,
           retries: this.admitted.profile.retries,
-          remainingMs: this.deadlineMs - this.elapsedMs(),
+          remainingMs: this.leftMs(),
           lastPauseMs: pauseMs,
         },
         this.parts.random.next(),
       );
-      if (verdict.action !== 'retry' || this.stop.signal.aborted) return this.fail(outcome.error, verdict.action);
+      if (verdict.action !== 'retry') return this.fail(outcome.error, verdict.action);
       pauseMs = verdict.pauseMs;
       await sleep(this.parts.clock, pauseMs, this.stop.signal).catch(() => undefined);
       if (this.stop.signal.aborted) return this.fail(toLlamaestroError(this.stop.signal.reason), 'fail');
     }
   }
 
-  private fail(error: LlamaestroError, action: 'fail' | 'quarantine' | 'retry'): Promise<void> {
+  private fail(error: LlamaestroError, action: 'fail' | 'quarantine'): Promise<void> {
     if (action === 'quarantine') {
       const times = `${String(this.crashes)} hosts died while working on this request`;
       return this.end('failed', 'error', new LlamaestroError('poison', times, { cause: error }));
@@ -148,14 +169,15 @@ export class RunDriver implements Run {
     const outcome = await this.run(lease, number, (frame) => {
       stage = frame.type === 'delta' ? 'decode' : 'prefill';
     });
-    if (!outcome.ok && outcome.error.code === 'host_lost') this.crashes++;
+    if (!outcome.ok && outcome.hostDied === true) this.crashes++;
     this.takeCounts(outcome);
     return record(outcome);
   }
 
   private async lease(onStage: (stage: 'queue' | 'load') => void): Promise<Lease> {
     const model = this.admitted.spec.name;
-    const lease = await this.parts.pool.lease(
+    const lease = await waitForLease(
+      this.parts,
       {
         model,
         rid: this.id,
@@ -166,6 +188,7 @@ export class RunDriver implements Run {
           else this.log.append({ type: 'queued', model, position: progress.position });
         },
       },
+      this.admitted.profile.timeouts.queueMs,
       this.stop.signal,
     );
     this.times.queueMs += lease.queueMs;
@@ -175,18 +198,19 @@ export class RunDriver implements Run {
 
   private run(lease: Lease, number: number, onStage: (frame: ProgressFrame) => void): Promise<Outcome> {
     const { bus, receiver, clock, gid } = this.parts;
-    const { request, profile, spec } = this.admitted;
+    const { request, profile, spec, roomTokens } = this.admitted;
     lease.begin(number);
     const gen = {
       rid: this.id,
       att: number,
       gid,
-      ttlMs: Math.max(1, this.deadlineMs - this.elapsedMs()),
+      ttlMs: Math.max(1, this.leftMs()),
       creditFrames: CREDIT_FRAMES,
       prompt: request.prompt,
       ...spec.sampling,
       ...request.sampling,
-      ...(request.maxTokens === undefined ? {} : { maxTokens: request.maxTokens }),
+      // An engine refuses more than its slot holds; admission said so in a warning.
+      ...(request.maxTokens === undefined ? {} : { maxTokens: Math.min(request.maxTokens, roomTokens) }),
       stop: request.stop,
       ignoreEos: request.ignoreEos,
     };
@@ -208,8 +232,9 @@ export class RunDriver implements Run {
       const { doneTokens, totalTokens } = frame;
       this.log.append({ type: 'prefill', doneTokens, totalTokens, cachedTokens: this.usage.cachedTokens });
     } else {
-      if (this.usage.completionTokens === 0) this.firstTokens();
-      this.usage = { ...this.usage, completionTokens: frame.firstIndex + frame.ids.length };
+      if (this.pieces.length === 0) this.firstTokens();
+      this.deliveredTokens = frame.firstIndex + frame.ids.length;
+      this.usage = { ...this.usage, completionTokens: this.deliveredTokens };
       this.pieces.push(frame.text);
       const { firstIndex, ids, text } = frame;
       this.log.append({ type: 'delta', choice: 0, firstIndex, ids, text });
@@ -267,8 +292,9 @@ export class RunDriver implements Run {
         usage: this.usage,
         ...(error === undefined ? {} : { error }),
       });
-      if (!won) log.error('a run ended twice; the first end stands', { rid: this.id });
-      return undefined;
+      if (won) return undefined;
+      log.error('a run was ended elsewhere; that end stands', { rid: this.id, status: kept });
+      return new LlamaestroError('internal', 'the journal holds another end of this run').toWire();
     } catch (thrown) {
       log.error('the end of a run could not be journalled', { rid: this.id, error: String(thrown) });
       return toLlamaestroError(thrown).toWire();

@@ -1,0 +1,93 @@
+/**
+ * One request between `submit` and its acceptance: whether its model can take it, within its own budget of time. Ends
+ * early with the caller, the drain or the deadline. Knows no runs.
+ */
+import { LlamaestroError } from '../base/errors.js';
+import type { Clock, Timer } from '../base/ports.js';
+import type { Pool } from '../pool/pool.js';
+import type { ModelSpec, Profile } from '../schema/profile.js';
+import type { RunRequest } from '../schema/run.js';
+import { budgetOf, tooLate } from './run-driver.js';
+
+/** What admission found out about a request and its model. */
+export interface Fit {
+  /** Tokens that fit into a slot after the prompt, at least 1. */
+  readonly roomTokens: number;
+  /** The request's own warnings, and ours. */
+  readonly warnings: readonly string[];
+}
+
+/** Make one when the request comes, `end` it when it is accepted or refused: it holds a timer and a listener until then. */
+export class Admission {
+  readonly askedAtMs: number;
+  private readonly controller = new AbortController();
+  private readonly deadline: Timer;
+  private readonly leave = (): void => this.controller.abort(this.caller?.reason);
+  /** Rejects at an early end, so that nobody waits for an answer that takes longer. */
+  private readonly ended: Promise<never>;
+
+  constructor(
+    private readonly parts: { readonly clock: Clock; readonly pool: Pool },
+    private readonly request: RunRequest,
+    profile: Profile,
+    private readonly caller: AbortSignal | undefined,
+  ) {
+    this.askedAtMs = parts.clock.nowMs();
+    const { signal } = this.controller;
+    this.ended = new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    });
+    this.ended.catch(() => undefined); // it may end while nobody waits
+    const budgetMs = budgetOf(request, profile);
+    this.deadline = parts.clock.setTimer(budgetMs, () => this.controller.abort(tooLate(budgetMs)));
+    caller?.addEventListener('abort', this.leave, { once: true });
+    if (caller?.aborted === true) this.leave();
+  }
+
+  /** The server stops: this request will not be accepted. */
+  refuse(error: LlamaestroError): void {
+    this.controller.abort(error);
+  }
+
+  /** Purpose, exact length, queue. Rejects with what is wrong, or with the reason of an early end. */
+  async check(spec: ModelSpec): Promise<Fit> {
+    const { pool } = this.parts;
+    const { signal } = this.controller;
+    if (spec.load.purpose !== 'generate') {
+      throw new LlamaestroError('invalid_request', `model '${spec.name}' does not generate text`, {
+        param: 'model',
+        remedy: `It is there for '${spec.load.purpose}'; choose a generating model.`,
+      });
+    }
+    signal.throwIfAborted();
+    const counted = pool.count(spec.name, this.request.prompt, signal);
+    const { tokens, contextTokensPerSlot } = await Promise.race([counted, this.ended]);
+    const roomTokens = contextTokensPerSlot - tokens;
+    if (roomTokens < 1) throw tooLong(this.request, spec.name, tokens, contextTokensPerSlot);
+    if (!pool.admits(spec.name)) {
+      throw new LlamaestroError('queue_full', `the queue of model '${spec.name}' is full`);
+    }
+    signal.throwIfAborted();
+    return { roomTokens, warnings: warningsFor(this.request, roomTokens) };
+  }
+
+  /** Takes timer and listener back. Idempotent. */
+  end(): void {
+    this.deadline.cancel();
+    this.caller?.removeEventListener('abort', this.leave);
+  }
+}
+
+function tooLong(request: RunRequest, model: string, promptTokens: number, perSlot: number): LlamaestroError {
+  const text = `the prompt has ${String(promptTokens)} tokens, model '${model}' holds ${String(perSlot)} per slot and one must be free`;
+  return new LlamaestroError('context_length_exceeded', text, {
+    param: request.prompt.kind === 'messages' ? 'messages' : 'prompt',
+    details: { promptTokens, contextTokensPerSlot: perSlot, model },
+  });
+}
+
+function warningsFor({ maxTokens, warnings }: RunRequest, roomTokens: number): readonly string[] {
+  if (maxTokens === undefined || maxTokens <= roomTokens) return warnings;
+  const lowered = `max_tokens ${String(maxTokens)} is more than the ${String(roomTokens)} tokens that fit after the prompt; the answer ends there`;
+  return [...warnings, lowered];
+}
