@@ -12,7 +12,7 @@ import type { Logger } from './base/log.js';
 import { systemClock, systemRandom } from './base/system-ports.js';
 import { startBroker, type Broker } from './bus/broker/broker.js';
 import type { Bus } from './bus/bus.js';
-import { createFrameReceiver } from './bus/frame-receiver.js';
+import { FrameReceiver } from './bus/frame-receiver.js';
 import { connectNats } from './bus/nats-bus.js';
 import { SqliteJournal } from './journal/sqlite-journal.js';
 import { machineProbe } from './node/device-probe.js';
@@ -123,10 +123,10 @@ async function assemble(
   agent.start();
   undo.push(() => agent.close());
 
-  const node = nodeClient(bus, nid, DEFAULT_POOL_LIMITS);
+  const node = nodeClient(bus, nid);
   const pool = createPool({ bus, clock, random, gid, node, log, stepLock: paths.stepLock });
   undo.push(() => pool.close());
-  const receiver = createFrameReceiver({ bus, clock, gid, log });
+  const receiver = new FrameReceiver({ bus, clock, gid, log });
   undo.push(() => Promise.resolve(receiver.close()));
 
   const profiles = createProfileManager({ pool, journal, catalog, running: () => orchestra.status().running });
