@@ -26,6 +26,8 @@ export const HOST_LIMITS = {
   exitMs: 2000,
   /** A host without its bus for so long ends. */
   busLostMs: 15_000,
+  /** Between two looks at whether a draining host is empty. */
+  drainLookMs: 50,
   /** SIGTERM: what running attempts get to finish. */
   drainMs: 30_000,
 } as const;
