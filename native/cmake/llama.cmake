@@ -35,6 +35,8 @@ llamaestro_set(LLAMA_ALL_WARNINGS OFF)
 llamaestro_set(LLAMA_BUILD_NUMBER 0)
 llamaestro_set(LLAMA_BUILD_COMMIT pinned)
 llamaestro_set(GGML_CCACHE OFF)
+# ggml asks git for a commit and would find ours: every commit would compile it anew.
+llamaestro_set(GIT_EXE OFF)
 llamaestro_set(GGML_OPENMP OFF)
 llamaestro_set(GGML_BUILD_TESTS OFF)
 llamaestro_set(GGML_BUILD_EXAMPLES OFF)

@@ -21,6 +21,8 @@ void common_log_add_json(struct common_log*, const char*, const common_json&) {}
 void common_log_pause(struct common_log*) {}
 void common_log_resume(struct common_log*) {}
 void common_log_flush(struct common_log*) {}
+void common_log_set_prefix(struct common_log*, bool) {}
+void common_log_set_timestamps(struct common_log*, bool) {}
 
 struct common_log* common_log_main() {
   static common_log only;

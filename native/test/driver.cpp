@@ -1,0 +1,101 @@
+#include "driver.h"
+
+#include "harness.h"
+
+namespace tests {
+
+using namespace llamaestro;
+
+LoadOptions loadOptions(const std::string& model, const std::string& purpose) {
+  LoadOptions options;
+  options.file = modelPath(model);
+  options.purpose = purpose;
+  options.threads = 1;  // two threads crawl on a machine where anything else runs
+  return options;
+}
+
+SequenceRequest textRequest(const std::string& text, double maxTokens) {
+  SequenceRequest request;
+  request.prompt.kind = Prompt::Kind::Text;
+  request.prompt.text = text;
+  request.maxTokens = maxTokens;
+  request.temperature = 0;
+  return request;
+}
+
+Driver::Driver(const LoadOptions& options) {
+  LoadHooks hooks;
+  hooks.wake = [this] {
+    std::lock_guard<std::mutex> lock(mutex_);
+    awake_ = true;
+    woken_.notify_all();
+  };
+  Result<std::shared_ptr<Engine>> loaded = Engine::load(options, hooks);
+  if (!loaded.ok()) throw CheckFailed("load: " + loaded.error().code + ": " + loaded.error().message);
+  engine_ = std::move(loaded).value();
+}
+
+Driver::~Driver() { engine_->close(); }
+
+uint32_t Driver::submit(const SequenceRequest& request) {
+  Result<uint32_t> id = engine_->submit(request);
+  if (!id.ok()) throw CheckFailed("submit: " + id.error().code + ": " + id.error().message);
+  return id.value();
+}
+
+void Driver::drain() {
+  EventBatch batch = engine_->drain();
+  for (size_t i = 0; i < batch.sequence.size(); ++i) {
+    Heard& one = heard_[batch.sequence[i]];
+    const uint32_t tokensFrom = i == 0 ? 0 : batch.tokenEnd[i - 1];
+    const uint32_t textFrom = i == 0 ? 0 : batch.textEnd[i - 1];
+    const std::string text = batch.textSlab.substr(textFrom, batch.textEnd[i] - textFrom);
+    switch (static_cast<EventKind>(batch.kind[i])) {
+      case EventKind::Started:
+        one.order.push_back("started");
+        one.promptTokens = batch.a[i];
+        break;
+      case EventKind::Prefill:
+        one.order.push_back("prefill");
+        one.prefilled = batch.a[i];
+        break;
+      case EventKind::Tokens:
+        one.order.push_back("tokens");
+        if (batch.a[i] != one.ids.size()) throw CheckFailed("a token index has a gap");
+        one.ids.insert(one.ids.end(), batch.tokenSlab.begin() + tokensFrom,
+                       batch.tokenSlab.begin() + batch.tokenEnd[i]);
+        one.text += text;
+        break;
+      case EventKind::Finished:
+        one.order.push_back("finished");
+        one.finished = true;
+        one.end = batch.finished[batch.a[i]];
+        break;
+    }
+  }
+  for (JobRow& job : batch.jobs) jobs_[job.job] = std::move(job);
+}
+
+void Driver::waitUntil(const std::function<bool()>& done) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  for (;;) {
+    drain();
+    if (done()) return;
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (!woken_.wait_until(lock, deadline, [this] { return awake_; }))
+      throw CheckFailed("nothing happened for a minute");
+    awake_ = false;
+  }
+}
+
+const Heard& Driver::waitFinished(uint32_t id) {
+  waitUntil([&] { return heard_[id].finished; });
+  return heard_[id];
+}
+
+JobRow Driver::waitJob(uint32_t id) {
+  waitUntil([&] { return jobs_.count(id) > 0; });
+  return jobs_[id];
+}
+
+}  // namespace tests

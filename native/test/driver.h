@@ -1,0 +1,56 @@
+// Drives an engine from a test: waits for events on the wake and collects what each sequence said.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine.h"
+
+namespace tests {
+
+// What one sequence has said so far.
+struct Heard {
+  std::vector<std::string> order;  // started, prefill, tokens, finished
+  std::vector<uint32_t> ids;
+  std::string text;
+  uint32_t promptTokens = 0;
+  uint32_t prefilled = 0;
+  bool finished = false;
+  llamaestro::FinishedRow end;
+};
+
+class Driver {
+ public:
+  // Throws CheckFailed when the load fails.
+  explicit Driver(const llamaestro::LoadOptions& options);
+  ~Driver();
+
+  llamaestro::Engine& engine() { return *engine_; }
+  // Throws CheckFailed when submit refuses.
+  uint32_t submit(const llamaestro::SequenceRequest& request);
+  // Waits (at most a minute) until `done` holds for what was heard; drains events meanwhile.
+  void waitUntil(const std::function<bool()>& done);
+  const Heard& waitFinished(uint32_t id);
+  llamaestro::JobRow waitJob(uint32_t id);
+  Heard& heard(uint32_t id) { return heard_[id]; }
+  // Takes what is there now.
+  void drain();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable woken_;
+  bool awake_ = false;
+  std::map<uint32_t, Heard> heard_;
+  std::map<uint32_t, llamaestro::JobRow> jobs_;
+  std::shared_ptr<llamaestro::Engine> engine_;
+};
+
+llamaestro::LoadOptions loadOptions(const std::string& model, const std::string& purpose = "generate");
+llamaestro::SequenceRequest textRequest(const std::string& text, double maxTokens);
+
+}  // namespace tests

@@ -1,0 +1,102 @@
+#include "scheduler.h"
+#include "harness.h"
+
+using namespace llamaestro;
+
+namespace {
+
+SlotView prompt(uint32_t slot, uint32_t done, uint32_t total, uint32_t waited = 0) {
+  SlotView view;
+  view.slot = slot;
+  view.doneTokens = done;
+  view.totalTokens = total;
+  view.waitedSteps = waited;
+  view.arrival = slot;
+  view.budgetTokens = 100;
+  return view;
+}
+
+SlotView running(uint32_t slot, uint32_t budget = 100) {
+  SlotView view = prompt(slot, 7, 7);
+  view.budgetTokens = budget;
+  return view;
+}
+
+// "0+1 | 2:16" for a call with slots 0 and 1 generating and one with 16 prompt tokens of slot 2.
+std::string say(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
+  std::string text;
+  for (const PlannedCall& call : planCalls(views, limits)) {
+    if (!text.empty()) text += " | ";
+    for (size_t i = 0; i < call.rows.size(); ++i) {
+      const PlannedRow& row = call.rows[i];
+      if (i > 0) text += "+";
+      text += std::to_string(views[row.view].slot);
+      if (!views[row.view].generating()) {
+        text += ":" + std::to_string(row.from) + ".." + std::to_string(row.from + row.count);
+        if (row.wantsOutput) text += "!";
+      }
+    }
+  }
+  return text;
+}
+
+const SchedulerLimits kSplit{64, 64, false};
+const SchedulerLimits kUnified{64, 64, true};
+
+}  // namespace
+
+TEST("scheduler: every running sequence goes first, in one call when slots are dense") {
+  CHECK_EQUAL(say({running(1), running(0), running(2)}, kSplit), "0+1+2");
+  CHECK_EQUAL(say({prompt(2, 0, 10), running(0), running(1)}, kSplit), "0+1 | 2:0..10!");
+}
+
+TEST("scheduler: a hole costs a call of its own in the split layout only") {
+  CHECK_EQUAL(say({running(0), running(2), running(3)}, kSplit), "0 | 2+3");
+  CHECK_EQUAL(say({running(0), running(2), running(3)}, kUnified), "0+2+3");
+}
+
+TEST("scheduler: chunks end on the grid and only the last one asks for output") {
+  CHECK_EQUAL(say({prompt(0, 0, 200)}, kSplit), "0:0..64");
+  CHECK_EQUAL(say({prompt(0, 64, 200)}, kSplit), "0:64..128");
+  CHECK_EQUAL(say({prompt(0, 192, 200)}, kSplit), "0:192..200!");
+  CHECK_EQUAL(say({prompt(0, 10, 200)}, kSplit), "0:10..64");
+}
+
+TEST("scheduler: the shortest remainder goes first, and what does not fit waits") {
+  CHECK_EQUAL(say({prompt(0, 0, 3000), prompt(1, 0, 16)}, kSplit), "1:0..16!");
+  CHECK_EQUAL(say({prompt(0, 0, 3000), prompt(1, 0, 16), prompt(2, 0, 20)}, kSplit), "1:0..16! | 2:0..20!");
+}
+
+TEST("scheduler: equal prompts in neighbouring slots share a call") {
+  CHECK_EQUAL(say({prompt(0, 0, 16), prompt(1, 0, 16), prompt(2, 0, 16)}, kSplit), "0:0..16!+1:0..16!+2:0..16!");
+  CHECK_EQUAL(say({prompt(0, 0, 16), prompt(2, 0, 16)}, kSplit), "0:0..16! | 2:0..16!");
+  CHECK_EQUAL(say({prompt(0, 0, 16), prompt(2, 0, 9)}, kUnified), "0:0..16!+2:0..9!");
+}
+
+TEST("scheduler: a long prompt that waits overtakes short ones in the end") {
+  CHECK_EQUAL(say({prompt(0, 0, 640, 1), prompt(1, 0, 64, 0)}, kSplit), "1:0..64!");
+  CHECK_EQUAL(say({prompt(0, 0, 640, 40), prompt(1, 0, 64, 0)}, kSplit), "0:0..64");
+}
+
+TEST("scheduler: a call never has more tokens than a batch") {
+  const SchedulerLimits narrow{64, 2, false};
+  CHECK_EQUAL(say({running(0), running(1), running(2)}, narrow), "0+1 | 2");
+  CHECK_EQUAL(say({prompt(0, 0, 5)}, narrow), "0:0..2");
+}
+
+TEST("scheduler: newcomers get the lowest free slot") {
+  CHECK_EQUAL(*lowestFreeSlot({true, false, false}), 1u);
+  CHECK(!lowestFreeSlot({true, true}));
+}
+
+TEST("scheduler: the highest generating sequence moves into a hole") {
+  const auto move = planMove({running(0), running(3)}, kSplit);
+  CHECK(move.has_value());
+  CHECK_EQUAL(move->from, 3u);
+  CHECK_EQUAL(move->to, 1u);
+  CHECK(!planMove({running(0), running(1)}, kSplit));
+  CHECK(!planMove({running(0), running(3)}, kUnified));
+  CHECK(!planMove({running(0), running(3, 4)}, kSplit));
+  CHECK(!planMove({running(0), prompt(3, 0, 10)}, kSplit));
+  CHECK(!planMove({}, kSplit));
+}
