@@ -24,6 +24,17 @@ Registry& registry() {
   return *instance;
 }
 
+// Before exit() starts to run static destructors: those of statics made by a load that is still under way would come
+// before any handler of ours. Covers process.exit() and uncaught exceptions, for which Node runs no cleanup hooks.
+void shutDownOnExitEvent(Napi::Env env, const std::shared_ptr<Environment>& environment) {
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto listener =
+      Napi::Function::New(env, [weak = std::weak_ptr<Environment>(environment)](const Napi::CallbackInfo&) {
+        if (const auto alive = weak.lock()) alive->shutdown();
+      });
+  process.Get("once").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), listener});
+}
+
 }  // namespace
 
 std::shared_ptr<Environment> Environment::create(Napi::Env env) {
@@ -36,6 +47,7 @@ std::shared_ptr<Environment> Environment::create(Napi::Env env) {
   env.SetInstanceData<Holder>(new Holder(self));
   // After the door on purpose: hooks run newest first, so the threads end while the door still stands.
   napi_add_env_cleanup_hook(env, &Environment::onCleanup, self.get());
+  shutDownOnExitEvent(env, self);
   std::lock_guard<std::mutex> lock(registry().mutex);
   auto& all = registry().environments;
   all.erase(std::remove_if(all.begin(), all.end(), [](const auto& other) { return other.expired(); }), all.end());
@@ -210,7 +222,7 @@ bool Environment::shutdown() {
   std::vector<std::shared_ptr<EngineSlot>> slots;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (isOver_) return true;
+    if (isOver_) return !hasStragglers_;
     isOver_ = true;
     for (const auto& [ticket, flag] : tickets_) flag->store(true);
     slots = slots_;
@@ -237,6 +249,8 @@ bool Environment::shutdown() {
     closer.join();
   } else {
     closer.detach();
+    std::lock_guard<std::mutex> stateLock(mutex_);
+    hasStragglers_ = true;
   }
   return inTime;
 }

@@ -34,6 +34,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   static std::shared_ptr<Environment> create(Napi::Env env);
   static std::shared_ptr<Environment> of(Napi::Env env);
 
+  // Ends everything of this environment; waits at most kShutdownMs. True when all threads came to an end. Idempotent.
+  bool shutdown();
   // Ends the environments of the whole process; true when all threads came to an end in time. Any thread, at exit.
   static bool shutdownAll();
 
@@ -75,7 +77,6 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void ring();
   void deliver(Napi::Env env);
   Napi::Array takeBatches(Napi::Env env, const std::vector<std::shared_ptr<EngineSlot>>& ready);
-  bool shutdown();
   void endEverything();
 
   napi_threadsafe_function door_ = nullptr;
@@ -86,6 +87,7 @@ class Environment : public std::enable_shared_from_this<Environment> {
   std::mutex mutex_;
   bool isPending_ = false;
   bool isOver_ = false;
+  bool hasStragglers_ = false;
   std::vector<std::shared_ptr<EngineSlot>> ready_;
   std::vector<Progress> progress_;
   std::vector<Completion> completions_;

@@ -1,5 +1,5 @@
-// Keeps the end of the process in order: exit() runs static destructors (of GPU drivers too) while Node skips the
-// cleanup hooks of the main thread, so decode threads have to end before that.
+// The last guard at the end of the process, behind the 'exit' event and the cleanup hooks: exit() runs static
+// destructors (of GPU drivers too), and no thread of ours may still run then.
 #pragma once
 
 namespace llamaestro::binding {
