@@ -126,7 +126,7 @@ async function readProfile(
   const { file, problems } = checkProfile(data);
   if (file === undefined) {
     const located = problems.map(({ path: at, message, atKey }) => ({
-      message: at === '' || atKey === true ? message : `'${at}' ${message}`,
+      message,
       path: at,
       position: atKey === true ? positions.key(at) : positions.value(at),
     }));

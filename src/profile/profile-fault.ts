@@ -25,10 +25,17 @@ export function profileFault(origin: string, problems: readonly LocatedProblem[]
     ...(path === undefined ? {} : { path }),
     ...position,
   }));
-  return new LlamaestroError('profile_invalid', `${origin}${place}: ${first?.message ?? 'not a profile'}${more}`, {
+  return new LlamaestroError('profile_invalid', `${origin}${place}: ${sentenceOf(first)}${more}`, {
     ...(first?.path === undefined || first.path === '' ? {} : { param: first.path }),
     details: { file: origin, ...first?.position, problems: details },
   });
+}
+
+/** A fault of a value says only what it must be; the field comes before it. */
+function sentenceOf(problem: LocatedProblem | undefined): string {
+  if (problem === undefined) return 'not a profile';
+  const { path, message } = problem;
+  return message.startsWith('must ') && path !== undefined && path !== '' ? `'${path}' ${message}` : message;
 }
 
 function lineOf(problem: LocatedProblem): number {
