@@ -1,0 +1,225 @@
+import { expect } from 'chai';
+import { LlamaestroError } from '../../src/base/errors.js';
+import { MAX_ENDED_RUNS } from '../../src/orchestra/local-orchestra.js';
+import type { Run } from '../../src/orchestra/orchestra.js';
+import type { RunRequest } from '../../src/schema/run.js';
+import { settle } from '../support/fake-clock.js';
+import { modelSpec, profileOf } from '../support/profiles.js';
+import { CANCELLED, delta, FINAL, PROFILE, refusal, request, stage, STARTED, watch, type Stage } from './stage.js';
+
+/** Admission goes over no bus here, so it needs no time; still it must be refused with nothing left behind. */
+async function refused(more: Partial<RunRequest>, prepare: (parts: Stage) => void = () => undefined) {
+  const parts = await stage();
+  prepare(parts);
+  const error = await refusal(parts.orchestra.submit(request(more)));
+  expect(await parts.journal.unfinished(), 'nothing was accepted').to.deep.equal([]);
+  expect(parts.pool.asks, 'nothing was leased').to.deep.equal([]);
+  expect(parts.orchestra.status()).to.include({ running: 0, accepted: 0 });
+  expect(parts.clock.pendingTimers).to.equal(0);
+  return error;
+}
+
+/** Submits and lets the run come as far as the host. */
+async function begin(parts: Stage): Promise<Run> {
+  const run = await parts.orchestra.submit(request());
+  await parts.clock.run(20);
+  return run;
+}
+
+async function complete({ host, clock }: Stage): Promise<void> {
+  host.say([STARTED, delta(0, 'ok'), FINAL]);
+  await clock.run(20);
+}
+
+describe('orchestra/local-orchestra: admission', () => {
+  it('refuses an unknown model and lists the names', async () => {
+    const error = await refused({ model: 'nobody' });
+    expect(error.code).to.equal('model_not_found');
+    expect(error.details?.['models']).to.deep.equal(['auto', 'general', 'coder']);
+  });
+
+  it('refuses a prompt that leaves no room for a token, with the counts', async () => {
+    const counted = { tokens: 100, contextTokensPerSlot: 100 };
+    const error = await refused({}, ({ pool }) => (pool.counted = () => Promise.resolve(counted)));
+    expect(error).to.include({ code: 'context_length_exceeded', param: 'messages' });
+    expect(error.details).to.deep.equal({ promptTokens: 100, contextTokensPerSlot: 100, model: 'general' });
+  });
+
+  it('refuses to let an embedder generate, and says what it is for', async () => {
+    const parts = await stage(
+      profileOf([modelSpec('general'), modelSpec('vectors', { load: { file: '/v.gguf', purpose: 'embed' } })]),
+    );
+    const error = await refusal(parts.orchestra.submit(request({ model: 'vectors' })));
+    expect(error).to.include({ code: 'invalid_request', param: 'model' });
+    expect(error.remedy).to.contain("'embed'");
+  });
+
+  it('refuses when the queue of the model is full', async () => {
+    const error = await refused({}, ({ pool }) => (pool.hasRoom = false));
+    expect(error.code).to.equal('queue_full');
+    expect(error.message).to.contain('general');
+  });
+
+  it('accepts nothing that the journal does not hold', async () => {
+    expect((await refused({}, ({ journal }) => (journal.failing = true))).code).to.equal('journal_unavailable');
+  });
+
+  it('passes on what counting says', async () => {
+    const broken = new LlamaestroError('model_unusable', 'the file is cut short');
+    expect(await refused({}, ({ pool }) => (pool.counted = () => Promise.reject(broken)))).to.equal(broken);
+  });
+
+  it('takes the time of admission from the budget of the request', async () => {
+    const parts = await stage();
+    parts.pool.counted = () => new Promise(() => undefined);
+    const error = refusal(parts.orchestra.submit(request({ timeoutMs: 700 })));
+    await parts.clock.run(700);
+    expect((await error).code).to.equal('deadline');
+    expect(parts.clock.pendingTimers).to.equal(0);
+
+    let count: (counted: { tokens: number; contextTokensPerSlot: number }) => void = () => undefined;
+    parts.pool.counted = () => new Promise((resolve) => (count = resolve));
+    const submitted = parts.orchestra.submit(request({ timeoutMs: 700 }));
+    await parts.clock.run(500);
+    count({ tokens: 1, contextTokensPerSlot: 100 });
+    const run = await submitted;
+    await parts.clock.run(20);
+    expect(parts.host.gens[0]?.ttlMs).to.be.within(180, 200);
+    parts.host.onCancel = () => parts.host.say([CANCELLED]);
+    await parts.clock.run(250);
+    expect((await run.result).error?.code).to.equal('deadline');
+  });
+
+  it('ends with a caller who leaves before the run exists', async () => {
+    const parts = await stage();
+    parts.pool.counted = () => new Promise(() => undefined);
+    const [gone, left] = [new AbortController(), new LlamaestroError('cancelled', 'left')];
+    const error = refusal(parts.orchestra.submit(request(), gone.signal));
+    gone.abort(left);
+    expect(await error).to.equal(left);
+    expect(await refusal(parts.orchestra.submit(request(), gone.signal))).to.equal(left);
+    expect(parts.clock.pendingTimers).to.equal(0);
+  });
+
+  it('journals what was asked for before anything happens, and keeps no text', async () => {
+    const parts = await stage();
+    const messages = [{ role: 'user', content: 'a secret sentence' }];
+    const run = await parts.orchestra.submit(request({ prompt: { kind: 'messages', messages }, door: 'chat' }));
+    const record = await parts.journal.get(run.id);
+    expect(record).to.include({ id: run.id, profile: 'test', model: 'auto', door: 'chat', gid: 'gw_test' });
+    expect(record?.promptHash).to.match(/^[0-9a-f]{64}$/);
+    expect(JSON.stringify(await parts.journal.scan(10))).to.not.contain('secret');
+    expect(parts.journal.facts.map(({ kind }) => kind).slice(0, 2)).to.deep.equal(['accept', 'route']);
+  });
+});
+
+describe('orchestra/local-orchestra: the set of runs', () => {
+  it('finds runs while they go and for a while after, and counts their ends', async () => {
+    const parts = await stage();
+    const run = await begin(parts);
+    expect(parts.orchestra.find(run.id)).to.equal(run);
+    expect(parts.orchestra.status()).to.include({ running: 1, accepted: 1, completed: 0 });
+    await complete(parts);
+    expect(parts.orchestra.find(run.id)).to.equal(run);
+    expect(parts.orchestra.status()).to.include({ running: 0, completed: 1 });
+    const replayed = watch(run);
+    await settle();
+    expect(replayed.map(({ type }) => type)).to.deep.equal(['accepted', 'routed', 'prefill', 'delta', 'completed']);
+    expect(parts.orchestra.find('run_unknown')).to.equal(undefined);
+  });
+
+  it(`keeps the last ${String(MAX_ENDED_RUNS)} ended runs and no more`, async () => {
+    const parts = await stage();
+    parts.pool.hid = undefined;
+    const runs: Run[] = [];
+    for (let index = 0; index < MAX_ENDED_RUNS + 2; index++) {
+      const run = await parts.orchestra.submit(request());
+      run.cancel('next');
+      await run.result;
+      runs.push(run);
+    }
+    const known = runs.filter(({ id }) => parts.orchestra.find(id) !== undefined);
+    expect(known).to.deep.equal(runs.slice(2));
+  });
+});
+
+describe('orchestra/local-orchestra: drain', () => {
+  it('takes nothing new and waits for what runs', async () => {
+    const parts = await stage();
+    const run = await begin(parts);
+    let drained = false;
+    void parts.orchestra.drain().then(() => (drained = true));
+    await settle();
+    expect((await refusal(parts.orchestra.submit(request()))).code).to.equal('draining');
+    expect([drained, parts.orchestra.status().accepting]).to.deep.equal([false, false]);
+    await complete(parts);
+    expect(drained).to.equal(true);
+    expect((await run.result).status).to.equal('completed');
+  });
+
+  it('interrupts the rest when it is told to hurry, and says so in the journal', async () => {
+    const parts = await stage();
+    const run = await begin(parts);
+    parts.host.onCancel = () => parts.host.say([CANCELLED]);
+    const hurry = new AbortController();
+    const drained = parts.orchestra.drain(hurry.signal);
+    hurry.abort();
+    await parts.clock.run(20);
+    await drained;
+    expect((await run.result).error?.code).to.equal('interrupted');
+    expect((await parts.journal.get(run.id))?.terminal?.status).to.equal('interrupted');
+  });
+
+  it('refuses whoever is still being admitted, at once', async () => {
+    const parts = await stage();
+    parts.pool.counted = () => new Promise(() => undefined);
+    const error = refusal(parts.orchestra.submit(request()));
+    await parts.orchestra.drain();
+    expect((await error).code).to.equal('draining');
+    expect(await parts.journal.unfinished()).to.deep.equal([]);
+  });
+
+  for (const hurried of [false, true]) {
+    it(`waits for a run whose acceptance is on its way to the journal${hurried ? ', and interrupts it' : ''}`, async () => {
+      const parts = await stage();
+      let commit: () => void = () => undefined;
+      const { journal } = parts;
+      const accept = journal.accept.bind(journal);
+      journal.accept = (record) => new Promise<void>((resolve) => (commit = resolve)).then(() => accept(record));
+      const submitted = parts.orchestra.submit(request());
+      await settle();
+      let drained = false;
+      const signal = hurried ? AbortSignal.abort() : undefined;
+      void parts.orchestra.drain(signal).then(() => (drained = true));
+      await settle();
+      expect(drained).to.equal(false);
+      commit();
+      const run = await submitted;
+      await parts.clock.run(20);
+      if (!hurried) await complete(parts);
+      expect((await run.result).error?.code).to.equal(hurried ? 'interrupted' : undefined);
+      await settle();
+      expect(drained).to.equal(true);
+    });
+  }
+
+  it('is over at once when nothing runs', async () => {
+    const parts = await stage();
+    await parts.orchestra.drain(new AbortController().signal);
+    expect(parts.orchestra.status().accepting).to.equal(false);
+  });
+});
+
+describe('orchestra/local-orchestra: recover', () => {
+  it('ends what a former gateway left, once', async () => {
+    const before = await stage();
+    const run = await begin(before);
+    const journal = before.journal.clone();
+    await journal.open();
+    const after = await stage(PROFILE, journal);
+    expect(await after.orchestra.recover()).to.equal(1);
+    expect((await journal.get(run.id))?.terminal).to.deep.include({ status: 'interrupted' });
+    expect((await journal.get(run.id))?.terminal?.error?.code).to.equal('interrupted');
+    expect(await after.orchestra.recover()).to.equal(0);
+  });
+});
