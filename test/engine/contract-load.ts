@@ -10,6 +10,7 @@ export function loadContract(subject: () => ContractSubject): void {
     purpose: 'generate',
     contextTokens: 512,
     slots: 2,
+    threads: 1,
     ...changes,
   });
 

@@ -23,7 +23,7 @@ function tokenContract(subject: () => ContractSubject): void {
 
   it('counts what submit counts, and gives the text back', async () => {
     const { driver, files } = subject();
-    const engine = await driver.load({ file: files.endless, purpose: 'generate', contextTokens: 1024 });
+    const engine = await driver.load({ file: files.endless, purpose: 'generate', contextTokens: 1024, threads: 1 });
     const text = 'Grüße, 世界 🎻!';
     const tokens = Array.from(await engine.tokenize(say(text)));
     expect(await engine.detokenize(tokens)).to.include(text);
@@ -48,7 +48,13 @@ function tokenContract(subject: () => ContractSubject): void {
 function vectorContract(subject: () => ContractSubject): void {
   it('embeds texts as unit vectors, in order, the same each time', async () => {
     const { driver, files } = subject();
-    const engine = await driver.load({ file: files.embedder, purpose: 'embed', slots: 4, contextTokens: 1024 });
+    const engine = await driver.load({
+      file: files.embedder,
+      purpose: 'embed',
+      slots: 4,
+      contextTokens: 1024,
+      threads: 1,
+    });
     const texts = ['the cat sleeps', 'the cat sleeps deeply', 'compilers parse tokens'];
     const [cat, cats, code] = await engine.embed(texts);
     const dot = (left?: Float32Array, right?: Float32Array): number =>
@@ -68,7 +74,13 @@ function vectorContract(subject: () => ContractSubject): void {
 
   it('scores documents one by one', async () => {
     const { driver, files } = subject();
-    const engine = await driver.load({ file: files.reranker, purpose: 'rerank', slots: 2, contextTokens: 1024 });
+    const engine = await driver.load({
+      file: files.reranker,
+      purpose: 'rerank',
+      slots: 2,
+      contextTokens: 1024,
+      threads: 1,
+    });
     const documents = ['rain falls', 'the violin is tuned', 'rain falls'];
     const scores = await engine.rerank('who tunes the violin', documents);
     expect(scores).to.have.length(3);
@@ -86,7 +98,7 @@ function streamContract(subject: () => ContractSubject): void {
     let engine: Engine;
     before(async () => {
       const { driver, files } = subject();
-      engine = await driver.load({ file: files.talk, purpose: 'generate', contextTokens: 2048 });
+      engine = await driver.load({ file: files.talk, purpose: 'generate', contextTokens: 2048, threads: 1 });
     });
     after(() => engine.close());
 

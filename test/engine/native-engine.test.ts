@@ -34,7 +34,7 @@ describe('native engine', function () {
       { flashAttention: 'off', contextTokens: 512 },
     ];
     for (const variant of variants) {
-      const options: LoadOptions = { file: files.endless, purpose: 'generate', ...variant };
+      const options: LoadOptions = { file: files.endless, purpose: 'generate', threads: 1, ...variant };
       const planned = await driver.planMemory(options);
       const engine = await driver.load(options);
       expect(bytesOf(engine.memory()), JSON.stringify(variant)).to.deep.equal(bytesOf(planned));
@@ -53,9 +53,9 @@ describe('native engine', function () {
     };
     turn();
     const plan = driver.planMemory({ file: files.heavy, purpose: 'generate' });
-    const engine = await driver.load({ file: files.heavy, purpose: 'generate', contextTokens: 2048 });
+    const engine = await driver.load({ file: files.heavy, purpose: 'generate', contextTokens: 2048, threads: 1 });
     await plan;
-    await runSequence(engine, { prompt: say('x'.repeat(800)), maxTokens: 4, ignoreEos: true });
+    await runSequence(engine, { prompt: say('x'.repeat(300)), maxTokens: 4, ignoreEos: true });
     isOver = true;
     await engine.close();
     expect(turns).to.be.greaterThan(50);
@@ -78,7 +78,7 @@ describe('native engine', function () {
 
   it('runs several engines at once and closes each by itself', async () => {
     const load = (): ReturnType<EngineDriver['load']> =>
-      driver.load({ file: files.talk, purpose: 'generate', contextTokens: 512 });
+      driver.load({ file: files.talk, purpose: 'generate', contextTokens: 512, threads: 1 });
     const engines = await Promise.all([load(), load(), load()]);
     const [first, ...others] = engines;
     await first?.close();
