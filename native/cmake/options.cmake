@@ -8,7 +8,7 @@ else()
 endif()
 
 if(LLAMAESTRO_SANITIZE)
-  add_compile_options(-fsanitize=${LLAMAESTRO_SANITIZE} -fno-omit-frame-pointer -g)
+  add_compile_options(-fsanitize=${LLAMAESTRO_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${LLAMAESTRO_SANITIZE})
   if(LLAMAESTRO_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)

@@ -10,6 +10,7 @@ import { capture, run } from '../lib/exec.mjs';
 import { addonFile, buildDir, rootDir, stampDir } from '../lib/paths.mjs';
 import { filesUnder, hashInputs, removeStamp, stampMatches, writeStamp } from '../lib/stamps.mjs';
 import { countMakeObjects, createProgressReader, progressText } from './build-progress.mjs';
+import { compilerCacheEnv } from './compiler-cache.mjs';
 import { chooseGpu, lookForGpus } from './gpu.mjs';
 import { ensureLlamaSource, llamaSourceReady, vendorStampName } from './vendor.mjs';
 
@@ -68,6 +69,7 @@ export async function buildTarget(target, treeDir, { status, logPath, startedMs 
   const gpu = chooseGpu(process.env.LLAMAESTRO_GPU, lookForGpus(), process.env.CUDA_ARCHITECTURES);
   const source = await ensureLlamaSource({ status, logPath });
   const shared = ['-d', rootDir, '-O', treeDir, '-B', 'Release'];
+  const env = compilerCacheEnv();
   const remedy = 'the log says what the compiler did not like; after a change of compiler or toolkit remove build/';
   const since = () => performance.now() - startedMs;
   /** @param {{ total?: number }} known */
@@ -83,6 +85,7 @@ export async function buildTarget(target, treeDir, { status, logPath, startedMs 
   const configure = [cmakeJs, 'configure', ...shared, ...options];
   await run(process.execPath, configure, {
     cwd: rootDir,
+    env,
     logPath,
     what: 'configuring the addon',
     remedy,
@@ -91,6 +94,7 @@ export async function buildTarget(target, treeDir, { status, logPath, startedMs 
   const total = existsSync(path.join(treeDir, 'build.ninja')) ? undefined : makeObjects(target, treeDir);
   await run(process.execPath, [cmakeJs, 'build', ...shared, '-T', target, '-p', String(buildJobs())], {
     cwd: rootDir,
+    env,
     logPath,
     what: `building ${target}`,
     remedy,
