@@ -83,6 +83,6 @@ int main(int count, char** parts) {
     if (!fault.empty()) ++failed;
   }
   for (const std::string& folder : tests::folders()) std::filesystem::remove_all(folder);
-  printf("%d tests, %d failed\n", run, failed);
+  printf("%d passed, %d failed\n", run - failed, failed);
   return failed == 0 && run > 0 ? 0 : 1;
 }
