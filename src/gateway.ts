@@ -176,7 +176,7 @@ function stopper(orchestra: Orchestra, server: HttpServer, takeApart: () => Prom
   const stop = async (drain?: AbortSignal): Promise<void> => {
     // Requests are refused by the orchestra with a real answer while runs end; the socket closes after them.
     await orchestra.drain(drain);
-    await server.close(true);
+    await server.close(systemClock);
     await takeApart();
   };
   return (drain) => (stopping ??= stop(drain));

@@ -3,14 +3,17 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type Koa from 'koa';
 import { LlamaestroError } from '../base/errors.js';
+import type { Clock } from '../base/ports.js';
 
+/** What a slow reader gets to take the rest of its answer when the server stops. */
+const FLUSH_MS = 5000;
 /** Above the idle time of common proxies, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 
 export interface HttpServer {
   readonly url: string;
-  /** Stops listening, closes idle connections; resolves when the last one is gone, or at once with `force`. */
-  close(force?: boolean): Promise<void>;
+  /** Stops listening; resolves when the answers under way are written, or cuts them after `FLUSH_MS`. */
+  close(clock: Clock): Promise<void>;
 }
 
 /** `invalid_request` when the port is taken or may not be used. */
@@ -31,15 +34,18 @@ export function listen(app: Koa, host: string, port: number): Promise<HttpServer
     server.listen(port, host, () => {
       const address = server.address() as AddressInfo;
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-      resolve({ url: `http://${name}:${String(address.port)}`, close: (force) => close(server, force) });
+      resolve({ url: `http://${name}:${String(address.port)}`, close: (clock) => close(server, clock) });
     });
   });
 }
 
-function close(server: Server, force = false): Promise<void> {
+function close(server: Server, clock: Clock): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => resolve());
+    const cut = clock.setTimer(FLUSH_MS, () => server.closeAllConnections());
+    server.close(() => {
+      cut.cancel();
+      resolve();
+    });
     server.closeIdleConnections();
-    if (force) server.closeAllConnections();
   });
 }

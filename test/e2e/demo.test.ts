@@ -215,10 +215,15 @@ describe('e2e: the demo profile', function () {
   it('stops on SIGTERM, finishes what runs, and leaves no process behind', async () => {
     const pids = (await status()).models.flatMap((entry) => (entry.pid === null ? [] : [entry.pid]));
     expect(pids.length).to.be.greaterThan(5);
-    const last = run({ task: 'hi', model: 'critic' });
-    await until('the run is under way', async () => (await status()).runs.running > 0, 400).catch(() => undefined);
-    expect(await gateway.stop()).to.equal(0);
-    expect((await last).status).to.equal('completed');
+    const response = await execute({ task: 'hi', model: 'critic', stream: true, ignore_eos: true, max_tokens: 400 });
+    let stopped: Promise<number | null> | undefined;
+    const kinds: string[] = [];
+    for await (const event of sse(response)) {
+      if (event.event === 'run.delta') stopped ??= gateway.stop();
+      kinds.push(event.event ?? event.data);
+    }
+    expect(kinds.slice(-2)).to.deep.equal(['run.completed', '[DONE]']);
+    expect(await stopped).to.equal(0);
     await until('every host is gone', () => pids.every((pid) => !isAlive(pid)));
     expect(existsSync(join(gateway.home, 'llamaestro.db'))).to.equal(true);
   });
