@@ -10,6 +10,10 @@ interface WorkerTask {
   readonly file: string;
 }
 
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
 /** Loads, lets several sequences run, and resolves when each has shown tokens. */
 async function decode(file: string): Promise<void> {
   const driver = createNativeDriver();
@@ -43,11 +47,11 @@ async function runMain(way: string, file: string): Promise<void> {
   switch (way) {
     case 'process-exit':
       await decode(file);
-      console.log('decoding');
+      say('decoding');
       return process.exit(7);
     case 'uncaught':
       await decode(file);
-      console.log('decoding');
+      say('decoding');
       throw new Error('on purpose');
     case 'exit-in-load': {
       const load = createNativeDriver().load({ file, purpose: 'generate' }, () => process.exit(7));
@@ -57,26 +61,30 @@ async function runMain(way: string, file: string): Promise<void> {
     case 'idle-engine':
       // Nothing keeps the loop alive: an engine without work is no reason to stay.
       await createNativeDriver().load({ file, purpose: 'generate' });
-      console.log('decoding');
+      say('decoding');
       return;
     case 'workers-terminated': {
       const workers = await Promise.all([spawnWorker({ way: 'stay', file }), spawnWorker({ way: 'stay', file })]);
-      console.log('decoding');
+      say('decoding');
       await Promise.all(workers.map((worker) => worker.terminate()));
-      console.log('terminated');
+      say('terminated');
       return;
     }
     case 'workers-exit': {
       const workers = await Promise.all([spawnWorker({ way: 'exit', file }), spawnWorker({ way: 'exit', file })]);
-      console.log('decoding');
+      say('decoding');
       for (const worker of workers) worker.postMessage('go');
-      console.log((await Promise.all(workers.map(exitOf))).join(' '));
+      say((await Promise.all(workers.map(exitOf))).join(' '));
       return;
     }
     case 'exit-with-worker':
       await Promise.all([spawnWorker({ way: 'stay', file }), decode(file)]);
-      console.log('decoding');
+      say('decoding');
       return process.exit(7);
+    case 'lifeline':
+      createNativeDriver().startLifeline({ fd: 3, intervalMs: 20, exitCode: 75 });
+      say('blocked');
+      for (;;); // an event loop that never turns again
     default:
       throw new Error(`no way ${way}`);
   }

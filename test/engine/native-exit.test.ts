@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { tinyModel } from '../support/models.js';
@@ -13,11 +14,13 @@ interface Ending {
 // Far more than the 2 s the addon gives its threads: only a hang reaches it.
 const HANG_MS = 45_000;
 
+const CHILD = fileURLToPath(new URL('./exit-child.ts', import.meta.url));
+const RECORD_BYTES = 64;
+
 async function endOf(way: string): Promise<Ending> {
   const file = await tinyModel();
-  const child = fileURLToPath(new URL('./exit-child.ts', import.meta.url));
   return new Promise((resolve) => {
-    const running = spawn(process.execPath, ['--import', 'tsx', child, way, file], { timeout: HANG_MS });
+    const running = spawn(process.execPath, ['--import', 'tsx', CHILD, way, file], { timeout: HANG_MS });
     let output = '';
     running.stdout.on('data', (data: Buffer) => (output += data.toString()));
     running.stderr.on('data', (data: Buffer) => (output += data.toString()));
@@ -47,4 +50,25 @@ describe('native engine at the end of its process', function () {
       expect([ending.status, ending.signal]).to.deep.equal([status, null]);
     });
   }
+
+  it('beats and dies with its parent while its event loop is blocked', async () => {
+    const lifeline = spawn(process.execPath, ['--import', 'tsx', CHILD, 'lifeline'], {
+      stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+      timeout: HANG_MS,
+    });
+    const pipe = lifeline.stdio[3] as Readable;
+    const ended = new Promise((resolve) => lifeline.on('close', (status) => resolve(status)));
+    const records: Buffer[] = [];
+    for await (const data of pipe as AsyncIterable<Buffer>) {
+      records.push(data);
+      if (Buffer.concat(records).length >= 3 * RECORD_BYTES) break;
+    }
+    const bytes = Buffer.concat(records);
+    for (const index of [0, 1, 2]) {
+      expect(bytes.toString('latin1', index * RECORD_BYTES, index * RECORD_BYTES + 4)).to.equal('LLHB');
+      expect(bytes.readBigUInt64LE(index * RECORD_BYTES + 8)).to.equal(BigInt(index));
+    }
+    pipe.destroy();
+    expect(await ended).to.equal(75);
+  });
 });
