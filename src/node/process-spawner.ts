@@ -5,8 +5,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { LlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
 import { hostEnvironment, type HostConfig } from '../schema/config.js';
@@ -107,5 +108,6 @@ function hostEntry(): string {
 
 /** TypeScript sources need the loader that tests run under; production runs compiled files and has none. */
 function loaderArguments(entry: string): readonly string[] {
-  return entry.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
+  if (!entry.endsWith('.ts')) return [];
+  return ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href];
 }
