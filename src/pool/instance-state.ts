@@ -301,7 +301,7 @@ function suspicion(
   { nowMs, limits }: InstanceContext,
 ): LlamaestroError | undefined {
   if (event.type === 'heard') return wordAgainst(event, limits);
-  return silenceAgainst(nowMs - heardAtMs, event.lateMs, limits);
+  return silenceAgainst(heardAtMs, nowMs, event.lateMs, limits);
 }
 
 /** A word from the host, or a late timer of ours, starts a new period of listening. */

@@ -7,6 +7,9 @@ export interface PoolLimits {
   readonly maxWaiting: number;
   /** A loaded host that says nothing for this long is stuck. Hosts speak once a second. */
   readonly silenceMs: number;
+  /** While the node agent too was silent for longer than the first and shorter than the second, the bus is suspected, not the host. */
+  readonly nodeSuspectMs: number;
+  readonly nodeSilenceMs: number;
   /** A load without progress for this long is ended. */
   readonly loadStallMs: number;
   /** Longest load: the profile's load timeout plus this for each GiB planned. */
@@ -60,6 +63,8 @@ export interface PoolLimits {
 export const DEFAULT_LIMITS: PoolLimits = {
   maxWaiting: 256,
   silenceMs: 5_000,
+  nodeSuspectMs: 2_500,
+  nodeSilenceMs: 15_000,
   loadStallMs: 30_000,
   loadPerGibMs: 10_000,
   startMs: 30_000,

@@ -37,7 +37,7 @@ export interface InstanceParts {
   /** Shared by all CPU hosts of the machine; absent: none. */
   readonly stepLock: string | undefined;
   readonly loadMs: () => number;
-  /** False while the bus is lost: silence means nothing then. */
+  /** False while silence means nothing: the bus is lost or suspected. */
   readonly canHear: () => boolean;
   readonly onBegin: () => void;
   /** The state's name, leases or waiters changed. */

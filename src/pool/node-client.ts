@@ -14,6 +14,7 @@ import {
   SpawnedCodec,
   TokenizedCodec,
   type NodeCommand,
+  type NodeEvent,
 } from '../schema/bus-messages.js';
 import { decode, faultsOf } from '../schema/decode.js';
 import { MemoryPlanCodec, type DeviceInfo, type LoadOptions, type MemoryPlan, type Prompt } from '../schema/load.js';
@@ -44,6 +45,8 @@ export interface NodeAgent {
   hosts(): Promise<readonly string[]>;
   /** Returns the function that removes the listener. */
   onExit(listener: (exit: HostExit) => void): () => void;
+  /** Once a second while the agent lives and the bus carries; returns the function that removes the listener. */
+  onAlive(listener: () => void): () => void;
 }
 
 const DevicesReply = replyOf(DevicesCodec);
@@ -71,6 +74,12 @@ export function nodeClient(
 ): NodeAgent {
   const ask = (command: NodeCommand, timeoutMs: number, signal?: AbortSignal): Promise<unknown> =>
     bus.request(subjects.node(nid), command, { timeoutMs }, signal);
+  const listen = (listener: (event: NodeEvent) => void): (() => void) => {
+    const subscription = bus.subscribe(subjects.nodeEvents(nid), ({ body }) => {
+      if (faultsOf(NodeEventCodec, body).length === 0) listener(decode(NodeEventCodec, body));
+    });
+    return () => subscription.unsubscribe();
+  };
   return {
     nid,
     devices: async () => bodyOf(decode(DevicesReply, await ask({ op: 'devices' }, nodeWorkMs), 'internal')).devices,
@@ -84,13 +93,7 @@ export function nodeClient(
     },
     hosts: async () =>
       bodyOf(decode(HostsReply, await ask({ op: 'hosts' }, nodeCommandMs), 'internal')).hosts.map(({ hid }) => hid),
-    onExit: (listener) => {
-      const subscription = bus.subscribe(subjects.nodeEvents(nid), ({ body }) => {
-        if (faultsOf(NodeEventCodec, body).length > 0) return;
-        const event = decode(NodeEventCodec, body);
-        if (event.type === 'host-exited') listener(event);
-      });
-      return () => subscription.unsubscribe();
-    },
+    onExit: (listener) => listen((event) => (event.type === 'host-exited' ? listener(event) : undefined)),
+    onAlive: (listener) => listen((event) => (event.type === 'alive' ? listener() : undefined)),
   };
 }

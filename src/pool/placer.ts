@@ -56,9 +56,9 @@ export class Placer {
     return this.seen;
   }
 
-  /** Bytes booked on a device. */
-  heldBytes(device: string): number {
-    return ledgers.heldBytes(this.ledger, device);
+  /** Bytes that hosts hold, by device. */
+  get bookedBytes(): ledgers.DeviceBytes {
+    return Object.fromEntries(this.seen.map(({ id }) => [id, ledgers.heldBytes(this.ledger, id)]));
   }
 
   /** Puts a tenant in line; it hears `placed` or `refused` unless it withdraws. */

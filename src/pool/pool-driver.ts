@@ -50,6 +50,7 @@ class PoolDriver implements Pool {
   /** No longer of the profile, not yet gone. */
   private leaving: readonly ModelInstance[] = [];
   private busLost = false;
+  private nodeHeardAtMs: number;
   private draining = false;
   private closing: Promise<void> | undefined;
   private readonly onChanged = new Set<() => void>();
@@ -57,6 +58,7 @@ class PoolDriver implements Pool {
   constructor(private readonly options: PoolOptions) {
     const { bus, clock, random, gid, node, log } = options;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.nodeHeardAtMs = clock.nowMs();
     this.hosts = hostClient(bus, gid, this.limits.hostCommandMs);
     this.placer = new Placer({
       ...{ clock, random, log, node },
@@ -70,6 +72,7 @@ class PoolDriver implements Pool {
     const events = bus.subscribe(subjects.allHostEvents, ({ body }) => this.hear(body));
     this.deaf = [
       () => events.unsubscribe(),
+      node.onAlive(() => (this.nodeHeardAtMs = clock.nowMs())),
       node.onExit((exit) => this.byHost(exit.hid)?.exited(exit)),
       bus.onStatus((status) => this.busChanged(status === 'lost')),
     ];
@@ -127,7 +130,7 @@ class PoolDriver implements Pool {
     const { nid } = this.options.node;
     return {
       models: this.instances.map((instance) => instance.status()),
-      nodes: [{ nid, devices: this.placer.devices }],
+      nodes: [{ nid, devices: this.placer.devices, bookedBytes: this.placer.bookedBytes }],
     };
   }
 
@@ -167,7 +170,7 @@ class PoolDriver implements Pool {
     return new ModelInstance(spec, {
       ...{ clock, random, log, node, stepLock, limits, hosts, placer },
       loadMs: () => this.profile?.timeouts.loadMs ?? Infinity,
-      canHear: () => !this.busLost,
+      canHear: () => this.canHear,
       onBegin: () => this.renewals.start(),
       onChange: () => this.changed(),
     });
@@ -194,6 +197,13 @@ class PoolDriver implements Pool {
   private busChanged(isLost: boolean): void {
     this.busLost = isLost;
     if (!isLost) for (const instance of this.everybody) instance.listenAnew();
+  }
+
+  /** False while silence says nothing about a host: the bus is lost, or the node agent beside it is just as silent. */
+  private get canHear(): boolean {
+    const { nodeSuspectMs, nodeSilenceMs } = this.limits;
+    const silentMs = this.options.clock.nowMs() - this.nodeHeardAtMs;
+    return !this.busLost && (silentMs < nodeSuspectMs || silentMs > nodeSilenceMs);
   }
 
   private changed(): void {

@@ -60,7 +60,13 @@ export interface ModelStatus {
 
 export interface PoolStatus {
   readonly models: readonly ModelStatus[];
-  readonly nodes: readonly { readonly nid: string; readonly devices: readonly DeviceInfo[] }[];
+  readonly nodes: readonly {
+    readonly nid: string;
+    /** As they were at the last look. */
+    readonly devices: readonly DeviceInfo[];
+    /** Bytes that loaded and loading models hold, by device id. */
+    readonly bookedBytes: Readonly<Record<string, number>>;
+  }[];
 }
 
 export interface Pool {

@@ -22,8 +22,16 @@ export function wordAgainst(
   return new LlamaestroError('host_stuck', `a step of the model took longer than ${limits.stepStallMs} ms`);
 }
 
-/** What a host's silence says against it. */
-export function silenceAgainst(silentMs: number, lateMs: number, limits: PoolLimits): LlamaestroError | undefined {
-  if (suspectsItself(lateMs, limits) || silentMs < limits.silenceMs) return undefined;
+/**
+ * What a host's silence says against it. Compares instants the way the wake-up is computed: with fractions of milliseconds a
+ * difference can be a hair below the limit at the very instant of the wake-up, and the timer would spin.
+ */
+export function silenceAgainst(
+  heardAtMs: number,
+  nowMs: number,
+  lateMs: number,
+  limits: PoolLimits,
+): LlamaestroError | undefined {
+  if (suspectsItself(lateMs, limits) || nowMs < heardAtMs + limits.silenceMs) return undefined;
   return new LlamaestroError('host_stuck', `the model host was silent for ${limits.silenceMs} ms`);
 }

@@ -1,0 +1,81 @@
+/** A pool on fake time over the simulated bus against a fake node, with the few calls its tests share. */
+import { LlamaestroError } from '../../src/base/errors.js';
+import { silentLogger } from '../../src/base/log.js';
+import { SimNetwork } from '../../src/bus/sim-bus.js';
+import { nodeClient } from '../../src/pool/node-client.js';
+import { createPool } from '../../src/pool/pool-driver.js';
+import type { InstanceStateName, Lease, LeaseProgress, ModelStatus, Pool } from '../../src/pool/pool.js';
+import type { PoolLimits } from '../../src/pool/limits.js';
+import type { ModelSpec, Profile } from '../../src/schema/profile.js';
+import { FakeClock, seededRandom } from '../support/fake-clock.js';
+import { profileOf } from '../support/profiles.js';
+import { FakeNode } from './fake-node.js';
+
+/** A signal that never aborts. */
+export function never(): AbortSignal {
+  return new AbortController().signal;
+}
+
+export function codeOf(error: unknown): string {
+  return error instanceof LlamaestroError ? error.code : 'none';
+}
+
+/** A promise whose end can be looked at without waiting for it. */
+export interface Asked {
+  lease?: Lease;
+  error?: unknown;
+  readonly progress: LeaseProgress[];
+}
+
+export class Bench {
+  readonly clock = new FakeClock();
+  readonly network: SimNetwork;
+  readonly node: FakeNode;
+  readonly pool: Pool;
+  private requests = 0;
+
+  constructor(limits: Partial<PoolLimits> = {}, stepLock?: string, seed = 1) {
+    const { clock } = this;
+    this.network = new SimNetwork({ clock, random: seededRandom(seed) });
+    const node = (this.node = new FakeNode(clock, this.network));
+    const bus = this.network.connect('gateway');
+    this.pool = createPool({
+      ...{ bus, clock, random: seededRandom(seed + 1), gid: 'gw_1', limits },
+      node: nodeClient(bus, node.nid),
+      log: silentLogger,
+      ...(stepLock === undefined ? {} : { stepLock }),
+    });
+  }
+
+  apply(specs: readonly ModelSpec[], more: Partial<Profile> = {}): void {
+    this.pool.apply(profileOf(specs, more));
+  }
+
+  ask(model: string, signal: AbortSignal = never()): Asked {
+    const asked: Asked = { progress: [] };
+    const onProgress = (progress: LeaseProgress): void => void asked.progress.push(progress);
+    this.pool.lease({ model, rid: `run_${++this.requests}`, onProgress }, signal).then(
+      (lease) => (asked.lease = lease),
+      (error: unknown) => (asked.error = error),
+    );
+    return asked;
+  }
+
+  /** A lease, after as much fake time as it takes. */
+  async lease(model: string): Promise<Lease> {
+    const asked = this.ask(model);
+    await this.clock.runUntil(() => asked.lease !== undefined || asked.error !== undefined);
+    if (asked.lease === undefined) throw asked.error;
+    return asked.lease;
+  }
+
+  model(name: string): ModelStatus {
+    const status = this.pool.status().models.find((model) => model.name === name);
+    if (status === undefined) throw new Error(`no model ${name}`);
+    return status;
+  }
+
+  async until(model: string, state: InstanceStateName): Promise<void> {
+    await this.clock.runUntil(() => this.model(model).state === state);
+  }
+}

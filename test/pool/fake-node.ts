@@ -1,0 +1,243 @@
+/**
+ * A node agent and its model hosts as far as the bus can tell, on fake time: they speak the messages of version 1 and do
+ * what the test says. Knows nothing of the pool.
+ */
+import type { Clock } from '../../src/base/ports.js';
+import { LlamaestroError } from '../../src/base/errors.js';
+import { answer } from '../../src/bus/answer.js';
+import type { Bus } from '../../src/bus/bus.js';
+import type { SimNetwork } from '../../src/bus/sim-bus.js';
+import { subjects } from '../../src/bus/subjects.js';
+import type { HostCommand, HostEvent, HostState, NodeCommand } from '../../src/schema/bus-messages.js';
+import type { DeviceInfo, EngineInfo, LoadOptions, MemoryPlan, Prompt } from '../../src/schema/load.js';
+
+export const MIB = 2 ** 20;
+const BEAT_MS = 1000;
+
+/** What the test decides; all of it may be changed at any time. */
+export interface FakeScript {
+  devices: DeviceInfo[];
+  /** Bytes on the CPU by file; 1 MiB when absent. */
+  bytes: Record<string, number>;
+  /** What planning a file fails with. */
+  planErrors: Record<string, LlamaestroError>;
+  /** How long a load takes; Infinity: until the test ends it. */
+  loadMs: number;
+  /** What loading a file ends in, said by the host itself. */
+  loadErrors: Record<string, LlamaestroError>;
+  /** From spawn to 'idle'. */
+  startMs: number;
+  /** Hosts do not answer `exit`, and take the kill alone. */
+  deafToExit: boolean;
+}
+
+export class FakeHost {
+  state: HostState = 'idle';
+  load: LoadOptions | undefined;
+  readonly commands: HostCommand[] = [];
+  attempts: { rid: string; att: number }[] = [];
+  stalledMs = 0;
+  generatedTokens = 0;
+  private isGone = false;
+  private isMute = false;
+  private fraction = 0;
+
+  constructor(
+    readonly hid: string,
+    readonly label: string,
+    private readonly node: FakeNode,
+    private readonly bus: Bus,
+  ) {
+    const serve = (verb: 'ctl' | 'tokenize' | 'embed' | 'rerank', work: (body: never) => unknown): void => {
+      bus.subscribe(subjects.host(hid, verb), (message) => {
+        if (!this.isMute)
+          void answer(
+            message,
+            (body) => work(body as never),
+            () => undefined,
+          );
+      });
+    };
+    node.clock.setTimer(node.script.startMs, () => {
+      if (this.isGone) return;
+      serve('ctl', (command: HostCommand) => this.obey(command));
+      serve('tokenize', ({ prompt }: { prompt: Prompt }) => ({ count: countOf(prompt) }));
+      serve('embed', ({ inputs }: { inputs: string[] }) => ({ vectors: inputs.map((text) => [text.length, 1]) }));
+      serve('rerank', ({ documents }: { documents: string[] }) => ({ scores: documents.map((text) => text.length) }));
+      this.beat();
+    });
+  }
+
+  get isAlive(): boolean {
+    return !this.isGone;
+  }
+
+  /** Ends the process as the operating system would see it. */
+  die(signal: string | null = 'SIGKILL', lastWords = ''): void {
+    if (this.isGone) return;
+    this.isGone = true;
+    void this.bus.close();
+    this.node.reportExit(this.hid, signal, lastWords);
+  }
+
+  /** Alive, but says and answers nothing any more. */
+  mute(): void {
+    this.isMute = true;
+  }
+
+  progress(fraction: number): void {
+    this.fraction = fraction;
+    this.say();
+  }
+
+  finishLoad(): void {
+    if (this.isGone || this.state !== 'loading') return;
+    const error = this.node.script.loadErrors[this.load?.file ?? ''];
+    this.state = error === undefined ? 'ready' : 'failed';
+    this.say(error);
+    if (error !== undefined) this.node.clock.setTimer(5, () => this.die(null));
+  }
+
+  say(error?: LlamaestroError): void {
+    if (this.isGone || this.isMute) return;
+    const { load } = this;
+    const facts =
+      this.state === 'ready' && load !== undefined
+        ? { info: infoOf(load), allocated: this.node.planOf(load), generatedTokens: this.generatedTokens }
+        : {};
+    const event: HostEvent = {
+      ...{ v: 1, hid: this.hid, nid: this.node.nid, state: this.state, running: 0, waiting: 0, steps: 0 },
+      ...{ stalledMs: this.stalledMs, attempts: this.attempts, loadFraction: this.fraction, ...facts },
+      ...(error === undefined ? {} : { error: error.toWire() }),
+    };
+    this.bus.publish(subjects.hostEvents(this.hid), event);
+  }
+
+  private obey(command: HostCommand): unknown {
+    this.commands.push(command);
+    const { clock, script } = this.node;
+    if (command.op === 'load') {
+      this.load = command.load;
+      this.state = 'loading';
+      this.say();
+      if (script.loadMs !== Infinity) clock.setTimer(script.loadMs, () => this.finishLoad());
+    }
+    if (command.op === 'exit' && !script.deafToExit) clock.setTimer(5, () => this.die(null));
+    return {};
+  }
+
+  private beat(): void {
+    if (this.isGone) return;
+    this.say();
+    this.node.clock.setTimer(BEAT_MS, () => this.beat());
+  }
+}
+
+export class FakeNode {
+  readonly nid = 'node_1';
+  /** Every host ever started, oldest first. */
+  readonly hosts: FakeHost[] = [];
+  readonly commands: NodeCommand[] = [];
+  readonly script: FakeScript = {
+    devices: [{ id: 'cpu', kind: 'cpu', description: 'fake', totalBytes: 1024 * MIB, freeBytes: 1024 * MIB }],
+    bytes: {},
+    planErrors: {},
+    loadMs: 100,
+    loadErrors: {},
+    startMs: 20,
+    deafToExit: false,
+  };
+  private readonly bus: Bus;
+
+  constructor(
+    readonly clock: Clock,
+    private readonly network: SimNetwork,
+  ) {
+    this.bus = network.connect('node');
+    this.bus.subscribe(subjects.node(this.nid), (message) => {
+      void answer(
+        message,
+        (body) => this.perform(body as NodeCommand),
+        () => undefined,
+      );
+    });
+    this.sayAlive();
+  }
+
+  /** The living hosts of one model. */
+  of(label: string): FakeHost[] {
+    return this.hosts.filter((host) => host.label === label && host.isAlive);
+  }
+
+  /** The one living host of a model. */
+  one(label: string): FakeHost {
+    const [host, ...others] = this.of(label);
+    if (host === undefined || others.length > 0) throw new Error(`${others.length + 1} hosts of ${label}`);
+    return host;
+  }
+
+  count(op: NodeCommand['op']): number {
+    return this.commands.filter((command) => command.op === op).length;
+  }
+
+  planOf({ file, contextTokens = 512, slots = 1 }: LoadOptions): MemoryPlan {
+    const bytes = this.script.bytes[file] ?? MIB;
+    return {
+      devices: [{ device: 'cpu', weightsBytes: bytes, kvBytes: 0, computeBytes: 0 }],
+      ...{ outputBytes: 0, estimatedExtraBytes: 0, totalBytes: bytes, gpuLayers: 0, simulatedMs: 1 },
+      ...{ contextTokens, slots, contextTokensPerSlot: Math.floor(contextTokens / slots) },
+    };
+  }
+
+  reportExit(hid: string, signal: string | null, lastWords: string): void {
+    const how = { exitCode: signal === null ? 0 : null, signal, lastWords };
+    this.bus.publish(subjects.nodeEvents(this.nid), { v: 1, nid: this.nid, type: 'host-exited', hid, ...how });
+  }
+
+  private perform(command: NodeCommand): unknown {
+    this.commands.push(command);
+    switch (command.op) {
+      case 'spawn': {
+        const { hid, label } = command;
+        this.hosts.push(new FakeHost(hid, label, this, this.network.connect(hid)));
+        return { pid: 1000 + this.hosts.length };
+      }
+      case 'kill':
+        this.hosts.find(({ hid }) => hid === command.hid)?.die();
+        return {};
+      case 'devices':
+        return { devices: this.script.devices };
+      case 'plan': {
+        const error = this.script.planErrors[command.load.file];
+        if (error !== undefined) throw error;
+        return this.planOf(command.load);
+      }
+      case 'count':
+        return { count: countOf(command.prompt) };
+      case 'hosts': {
+        const living = this.hosts.filter((host) => host.isAlive);
+        return { hosts: living.map(({ hid, label }) => ({ hid, label, pid: 1 })) };
+      }
+    }
+  }
+
+  private sayAlive(): void {
+    this.bus.publish(subjects.nodeEvents(this.nid), { v: 1, nid: this.nid, type: 'alive', hosts: [] });
+    this.clock.setTimer(BEAT_MS, () => this.sayAlive());
+  }
+}
+
+function countOf(prompt: Prompt): number {
+  if (prompt.kind === 'tokens') return prompt.tokens.length;
+  return prompt.kind === 'text' ? prompt.text.length : prompt.messages.length;
+}
+
+function infoOf(load: LoadOptions): EngineInfo {
+  const { contextTokens = 512, slots = 1 } = load;
+  return {
+    ...{ name: 'fake', architecture: 'fake', file: load.file, fileBytes: 1, parameterCount: 1, vocabSize: 1 },
+    ...{ trainedContextTokens: 512, embeddingLength: 2, layers: 1, hasChatTemplate: false, quantisation: 'f32' },
+    ...{ purpose: load.purpose, contextTokens, slots, contextTokensPerSlot: Math.floor(contextTokens / slots) },
+    ...{ threads: 1, chunkTokens: 16, loadMs: 1 },
+  };
+}

@@ -1,0 +1,310 @@
+/** Every state against every event, then the lives that matter as walks. */
+import { expect } from 'chai';
+import { LlamaestroError } from '../../src/base/errors.js';
+import type { Failure } from '../../src/pool/failure.js';
+import {
+  UNLOADED,
+  wakeAtMs,
+  type InstanceContext,
+  type InstanceEffect,
+  type InstanceEvent,
+  type InstanceState,
+} from '../../src/pool/instance.js';
+import { transition } from '../../src/pool/instance-state.js';
+import { DEFAULT_LIMITS } from '../../src/pool/limits.js';
+
+const NOW = 100_000;
+const crashError = new LlamaestroError('host_lost', 'gone');
+const badFile = new LlamaestroError('model_unusable', 'damaged');
+const noMemory = new LlamaestroError('out_of_memory', 'no memory');
+const crashed: Failure = { error: crashError, crash: true, deterministic: false, failures: 1, retryAtMs: NOW + 1000 };
+const unusable: Failure = { error: badFile, crash: false, deterministic: true, failures: 1, retryAtMs: NOW + 1000 };
+
+const context: InstanceContext = {
+  nowMs: NOW,
+  jitter: 0.5,
+  wanted: true,
+  waiting: 1,
+  leased: 0,
+  idleUntilMs: undefined,
+  loadTimeoutMs: 120_000,
+  limits: DEFAULT_LIMITS,
+};
+
+const heard = { type: 'heard', hid: 'h', loadFraction: 0, stalledMs: 0 } as const;
+const STATES = {
+  unloaded: UNLOADED,
+  placing: { name: 'starting', step: 'placing', failures: 0 },
+  spawning: { name: 'starting', step: 'spawning', hid: 'h', failures: 0, deadlineAtMs: NOW },
+  loading: { name: 'loading', hid: 'h', failures: 0, fraction: 0.2, progressAtMs: NOW - 30_000, deadlineAtMs: NOW + 1 },
+  ready: { name: 'ready', hid: 'h', failures: 0, sinceMs: NOW - 9000, heardAtMs: NOW - 5000 },
+  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, heardAtMs: NOW - 5000 },
+  stopping: { name: 'stopping', hid: 'h', killAtMs: NOW },
+  stoppingFailed: { name: 'stopping', hid: 'h', killAtMs: NOW + 1, failure: unusable },
+  failed: { name: 'failed', failure: crashed },
+  failedForGood: { name: 'failed', failure: unusable },
+} as const satisfies Record<string, InstanceState>;
+
+const EVENTS = {
+  demand: { type: 'demand' },
+  placed: { type: 'placed', hid: 'h' },
+  placementFailed: { type: 'placement-failed', error: badFile },
+  spawnFailed: { type: 'spawn-failed', hid: 'h', error: noMemory },
+  heardIdle: { ...heard, host: 'idle' },
+  heardLoading: { ...heard, host: 'loading', loadFraction: 0.5 },
+  heardReady: { ...heard, host: 'ready' },
+  heardFailed: { ...heard, host: 'failed', error: noMemory },
+  heardStalled: { ...heard, host: 'ready', stalledMs: 60_000 },
+  loadRefused: { type: 'load-refused', hid: 'h', error: badFile },
+  exited: { type: 'exited', hid: 'h', how: 'was ended by SIGKILL' },
+  evict: { type: 'evict' },
+  unload: { type: 'unload' },
+  shutdown: { type: 'shutdown' },
+  tick: { type: 'tick', lateMs: 0 },
+  lateTick: { type: 'tick', lateMs: 501 },
+} as const satisfies Record<string, InstanceEvent>;
+
+type StateName = keyof typeof STATES;
+type EventName = keyof typeof EVENTS;
+const INERT = 'same';
+
+/** The next state's name and the effects in order; what is not written stays as it is. Context: one waits, none leases. */
+const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
+  unloaded: { demand: 'placing: place' },
+  placing: {
+    placed: 'spawning: spawn',
+    placementFailed: 'failed: failed reject',
+    unload: 'unloaded: withdraw',
+    shutdown: 'unloaded: withdraw',
+  },
+  spawning: {
+    spawnFailed: 'stopping failed: failed reject kill',
+    heardIdle: 'loading: load progress',
+    heardFailed: 'stopping failed: failed reject',
+    exited: 'failed: failed release',
+    unload: 'stopping: kill',
+    shutdown: 'stopping: kill',
+    tick: 'stopping failed: failed kill',
+    lateTick: 'spawning:',
+  },
+  loading: {
+    heardLoading: 'loading: progress',
+    heardReady: 'ready: open',
+    heardStalled: 'ready: open',
+    heardFailed: 'stopping failed: failed reject',
+    loadRefused: 'stopping failed: failed reject kill',
+    exited: 'failed: failed release',
+    unload: 'stopping: shut exit',
+    shutdown: 'stopping: shut exit',
+    tick: 'stopping failed: failed kill',
+    lateTick: 'loading:',
+  },
+  ready: {
+    heardIdle: 'ready:',
+    heardLoading: 'ready:',
+    heardReady: 'ready:',
+    heardFailed: 'stopping failed: failed lose kill',
+    heardStalled: 'stopping failed: failed lose kill',
+    exited: 'failed: failed lose release',
+    unload: 'stopping: shut exit',
+    shutdown: 'stopping: lose exit',
+    tick: 'stopping failed: failed lose kill',
+    lateTick: 'ready:',
+  },
+  draining: {
+    demand: 'stopping: shut exit',
+    heardIdle: 'draining:',
+    heardLoading: 'draining:',
+    heardReady: 'draining:',
+    heardFailed: 'stopping: lose kill',
+    heardStalled: 'stopping: lose kill',
+    exited: 'placing: lose release place',
+    shutdown: 'stopping: lose exit',
+    tick: 'stopping: lose kill',
+    lateTick: 'draining:',
+  },
+  stopping: { exited: 'placing: release place', tick: 'stopping: kill', lateTick: 'stopping: kill' },
+  stoppingFailed: { demand: 'same: reject', exited: 'failed: release' },
+  failed: { unload: 'unloaded:', shutdown: 'unloaded:' },
+  failedForGood: {
+    demand: 'same: reject',
+    tick: 'same: reject',
+    lateTick: 'same: reject',
+    unload: 'unloaded:',
+    shutdown: 'unloaded:',
+  },
+};
+
+function nameOf(state: InstanceState): string {
+  if (state.name === 'starting') return state.step;
+  return state.name === 'stopping' && state.failure !== undefined ? 'stopping failed' : state.name;
+}
+
+function shown(before: InstanceState, next: { state: InstanceState; effects: readonly InstanceEffect[] }): string {
+  const effects = next.effects.map(({ type }) => type).join(' ');
+  if (next.state === before) return effects === '' ? INERT : `${INERT}: ${effects}`;
+  return `${nameOf(next.state)}: ${effects}`.trimEnd();
+}
+
+function step(state: InstanceState, event: InstanceEvent, more: Partial<InstanceContext> = {}): InstanceState {
+  return transition(state, event, { ...context, ...more }).state;
+}
+
+function effectsOf(state: InstanceState, event: InstanceEvent, more: Partial<InstanceContext> = {}): string[] {
+  return transition(state, event, { ...context, ...more }).effects.map(({ type }) => type);
+}
+
+describe('instance-state', () => {
+  for (const [stateName, state] of Object.entries(STATES)) {
+    for (const [eventName, event] of Object.entries(EVENTS)) {
+      const expected = TABLE[stateName as StateName][eventName as EventName] ?? INERT;
+      it(`${stateName} on ${eventName}: ${expected}`, () => {
+        // An eviction takes only what nobody waits for; the rest of the table has one waiter.
+        expect(shown(state, transition(state, event, context))).to.equal(expected);
+      });
+    }
+  }
+
+  it('ignores every event of another process', () => {
+    for (const state of Object.values(STATES)) {
+      for (const event of Object.values(EVENTS)) {
+        if (!('hid' in event) || event.type === 'placed') continue;
+        const other = { ...event, hid: 'another' } as InstanceEvent;
+        expect(transition(state, other, context)).to.deep.equal({ state, effects: [] });
+      }
+    }
+  });
+
+  it('does not start what nobody wants, and gives a load up when the last one leaves before a byte is taken', () => {
+    const alone = { wanted: false, waiting: 0 };
+    expect(step(UNLOADED, EVENTS.demand, alone)).to.equal(UNLOADED);
+    expect(transition(STATES.placing, EVENTS.demand, { ...context, ...alone })).to.deep.equal({
+      state: UNLOADED,
+      effects: [{ type: 'withdraw' }],
+    });
+  });
+
+  it('goes on with a load whose waiters left', () => {
+    expect(step(STATES.loading, EVENTS.demand, { wanted: false, waiting: 0 })).to.equal(STATES.loading);
+  });
+
+  it('waits for leases when it unloads, and cuts them at the deadline only', () => {
+    const leased = { leased: 1 };
+    const draining = step(STATES.ready, EVENTS.unload, leased);
+    expect(draining).to.include({ name: 'draining', deadlineAtMs: NOW + DEFAULT_LIMITS.drainMs });
+    const heardLater = step(draining, EVENTS.heardReady, { ...leased, nowMs: NOW + 29_000 });
+    expect(step(heardLater, EVENTS.demand, leased).name).to.equal('draining');
+    expect(effectsOf(heardLater, EVENTS.tick, { ...leased, nowMs: NOW + 30_000 })).to.deep.equal(['lose', 'exit']);
+    expect(effectsOf(heardLater, EVENTS.demand, { leased: 0 })).to.deep.equal(['shut', 'exit']);
+  });
+
+  it('evicts only what is idle', () => {
+    expect(step(STATES.ready, EVENTS.evict, { leased: 1, waiting: 0 }).name).to.equal('ready');
+    expect(step(STATES.ready, EVENTS.evict, { leased: 0, waiting: 1 }).name).to.equal('ready');
+    expect(step(STATES.ready, EVENTS.evict, { leased: 0, waiting: 0 }).name).to.equal('stopping');
+  });
+
+  it('unloads at the end of idleness, not before', () => {
+    const ready = { ...STATES.ready, heardAtMs: NOW };
+    expect(step(ready, EVENTS.tick, { idleUntilMs: NOW + 1 }).name).to.equal('ready');
+    expect(effectsOf(ready, EVENTS.tick, { idleUntilMs: NOW })).to.deep.equal(['shut', 'exit']);
+  });
+
+  it('retries after the pause when somebody wants it, and not before', () => {
+    expect(step(STATES.failed, EVENTS.demand, { nowMs: NOW + 999 }).name).to.equal('failed');
+    expect(step(STATES.failed, EVENTS.tick, { nowMs: NOW + 1000, wanted: false }).name).to.equal('failed');
+    expect(step(STATES.failed, EVENTS.tick, { nowMs: NOW + 1000 })).to.include({ step: 'placing', failures: 1 });
+  });
+
+  it('doubles the pause with each crash up to a minute, and counts anew after a stable time', () => {
+    const pauses: number[] = [];
+    let failures = 0;
+    for (let round = 0; round < 8; round++) {
+      const ready: InstanceState = { ...STATES.ready, failures };
+      const state = step(ready, EVENTS.exited);
+      if (state.name !== 'failed') throw new Error('a crash must fail');
+      pauses.push(state.failure.retryAtMs - NOW);
+      failures = state.failure.failures;
+    }
+    expect(pauses).to.deep.equal([1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]);
+    const stable = step({ ...STATES.ready, failures, sinceMs: NOW - 60_000 }, EVENTS.exited);
+    expect(stable).to.have.nested.property('failure.failures', 1);
+  });
+
+  it('spreads the pause by a fifth', () => {
+    const pause = (jitter: number): number => {
+      const state = step(STATES.ready, EVENTS.exited, { jitter });
+      return state.name === 'failed' ? state.failure.retryAtMs - NOW : NaN;
+    };
+    expect([pause(0), pause(0.999)].map(Math.round)).to.deep.equal([800, 1200]);
+  });
+
+  it('keeps those who wait through crashes of a load, but not for ever', () => {
+    const third = { ...STATES.loading, failures: DEFAULT_LIMITS.maxLoadCrashes - 1 };
+    expect(effectsOf(STATES.loading, EVENTS.exited)).to.not.include('reject');
+    expect(effectsOf(third, EVENTS.exited)).to.include('reject');
+    expect(effectsOf({ ...STATES.spawning, failures: 2 }, EVENTS.tick)).to.include('reject');
+  });
+
+  it('keeps the failure through the end of the process', () => {
+    const stopping = step(STATES.loading, EVENTS.heardFailed);
+    const failed = step(stopping, EVENTS.exited, { nowMs: NOW + 200 });
+    expect(failed).to.have.nested.property('failure.error.code', 'out_of_memory');
+  });
+
+  it('names a silent host stuck and an ended one lost', () => {
+    const errorOf = (event: InstanceEvent): unknown =>
+      transition(STATES.ready, event, context).effects.find(({ type }) => type === 'lose');
+    expect(errorOf(EVENTS.tick)).to.have.nested.property('error.code', 'host_stuck');
+    expect(errorOf(EVENTS.heardStalled)).to.have.nested.property('error.code', 'host_stuck');
+    expect(errorOf(EVENTS.exited)).to.have.nested.property('error.code', 'host_lost');
+    expect(errorOf(EVENTS.heardFailed)).to.have.nested.property('error.code', 'host_lost');
+  });
+
+  it('gives a loading host time as long as it makes progress', () => {
+    const fresh: InstanceState = { ...STATES.loading, progressAtMs: NOW - 29_999 };
+    expect(step(fresh, EVENTS.tick)).to.equal(fresh);
+    expect(step({ ...fresh, deadlineAtMs: NOW }, EVENTS.tick)).to.have.nested.property(
+      'failure.error.code',
+      'load_failed',
+    );
+    expect(step(fresh, { ...EVENTS.heardLoading, loadFraction: 0.2 })).to.equal(fresh);
+  });
+
+  it('starts again at once when it is wanted at the end of an unload', () => {
+    expect(step(STATES.stopping, EVENTS.exited, { wanted: false })).to.equal(UNLOADED);
+    expect(step(STATES.stopping, EVENTS.exited)).to.include({ name: 'starting', step: 'placing' });
+  });
+
+  it('asks to be woken for the next thing that time can change', () => {
+    const wake = (state: InstanceState, more: Partial<InstanceContext> = {}): number =>
+      wakeAtMs(state, { ...context, ...more });
+    expect(wake(STATES.unloaded)).to.equal(Infinity);
+    expect(wake(STATES.placing)).to.equal(Infinity);
+    expect(wake(STATES.spawning)).to.equal(NOW);
+    expect(wake(STATES.loading)).to.equal(NOW);
+    expect(wake(STATES.ready)).to.equal(NOW);
+    expect(wake(STATES.ready, { idleUntilMs: NOW - 7 })).to.equal(NOW - 7);
+    expect(wake(STATES.draining)).to.equal(NOW);
+    expect(wake(STATES.stopping)).to.equal(NOW);
+    expect(wake(STATES.failed)).to.equal(NOW + 1000);
+    expect(wake(STATES.failed, { wanted: false })).to.equal(Infinity);
+  });
+
+  it('never asks twice for the same instant after a tick: no timer spins', () => {
+    for (const state of Object.values(STATES)) {
+      for (const lateMs of [0, 501, Infinity]) {
+        const next = step(state, { type: 'tick', lateMs }, { idleUntilMs: NOW - 1 });
+        expect(wakeAtMs(next, { ...context, idleUntilMs: next.name === 'ready' ? undefined : NOW - 1 })).to.be.above(
+          NOW,
+        );
+      }
+    }
+    // Fractions: 0.1 + 5000 - 0.1 is not 5000.
+    for (let index = 0; index < 1000; index++) {
+      const heardAtMs = index * 17.137;
+      const ready: InstanceState = { ...STATES.ready, heardAtMs };
+      expect(step(ready, EVENTS.tick, { nowMs: wakeAtMs(ready, context) }).name).to.equal('stopping');
+    }
+  });
+});

@@ -1,0 +1,155 @@
+/** Every request settles exactly once and no slot is lost, over any order of grants, losses, aborts and refusals. */
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { LlamaestroError } from '../../src/base/errors.js';
+import { LeaseDesk } from '../../src/pool/lease-desk.js';
+import type { Lease } from '../../src/pool/pool.js';
+import { FakeClock, settle } from '../support/fake-clock.js';
+import { codeOf } from './bench.js';
+
+const gone = new LlamaestroError('host_lost', 'gone');
+const refused = new LlamaestroError('load_failed', 'refused');
+
+interface Request {
+  readonly controller: AbortController;
+  settled: number;
+  lease?: Lease;
+  ended: boolean;
+}
+
+function makeDesk(clock: FakeClock, maxWaiting = 3): LeaseDesk {
+  return new LeaseDesk('m', {
+    clock,
+    maxWaiting,
+    unlistedMs: 10_000,
+    onChange: () => undefined,
+    onBegin: () => undefined,
+  });
+}
+
+function ask(desk: LeaseDesk, rid: string): Request {
+  const request: Request = { controller: new AbortController(), settled: 0, ended: false };
+  desk.ask({ model: 'm', rid }, request.controller.signal).then(
+    (lease) => {
+      request.settled++;
+      request.lease = lease;
+      lease.lost.addEventListener('abort', () => (request.ended = true));
+    },
+    () => {
+      request.settled++;
+      request.ended = true;
+    },
+  );
+  return request;
+}
+
+describe('lease-desk', () => {
+  it('tells how long a request waited for a load and how long in the queue', async () => {
+    const clock = new FakeClock();
+    const desk = makeDesk(clock);
+    const [first, second] = [ask(desk, 'a'), ask(desk, 'b')];
+    clock.advance(300);
+    desk.open('h', 1, 100);
+    await settle();
+    expect(first.lease).to.include({ queueMs: 100, loadMs: 200 });
+    clock.advance(50);
+    first.lease?.release();
+    await settle();
+    expect(second.lease).to.include({ queueMs: 150, loadMs: 200 });
+    const third = ask(desk, 'c');
+    clock.advance(10);
+    second.lease?.release();
+    await settle();
+    expect(third.lease).to.include({ queueMs: 10, loadMs: 0 });
+  });
+
+  it('gives a lost lease no second end and no slot back to the next host', async () => {
+    const desk = makeDesk(new FakeClock());
+    const first = ask(desk, 'a');
+    desk.open('h1', 1, 0);
+    await settle();
+    desk.lose(gone);
+    expect(codeOf(first.lease?.lost.reason)).to.equal('host_lost');
+    desk.open('h2', 1, 0);
+    const second = ask(desk, 'b');
+    await settle();
+    first.lease?.release();
+    expect(desk.leased).to.equal(1);
+    expect(second.lease?.lost.aborted).to.equal(false);
+  });
+
+  it('leaves no listener behind on the caller', async () => {
+    const desk = makeDesk(new FakeClock());
+    const request = ask(desk, 'a');
+    desk.open('h', 1, 0);
+    await settle();
+    request.controller.abort(gone);
+    await settle();
+    expect(request.settled).to.equal(1);
+    expect(desk.leased, 'the lease is the holder’s to release').to.equal(1);
+  });
+
+  it('may be used from inside its own notices', async () => {
+    const desk = makeDesk(new FakeClock());
+    const again: Request[] = [];
+    const first = ask(desk, 'a');
+    desk.open('h', 1, 0);
+    await settle();
+    first.lease?.lost.addEventListener('abort', () => again.push(ask(desk, 'a')));
+    desk.lose(gone);
+    desk.open('h2', 1, 0);
+    await settle();
+    expect(again[0]?.lease?.hid).to.equal('h2');
+  });
+
+  it('settles everybody once and keeps its slots', async () => {
+    const action = fc.constantFrom(
+      'ask',
+      'ask',
+      'ask',
+      'abort',
+      'release',
+      'release',
+      'open',
+      'shut',
+      'lose',
+      'refuse',
+    );
+    const step = fc.record({ action, pick: fc.nat(20), slots: fc.integer({ min: 1, max: 3 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (history) => {
+        const desk = makeDesk(new FakeClock());
+        const requests: Request[] = [];
+        let slots = 0;
+        for (const { action: what, pick, slots: next } of history) {
+          const picked = requests[pick % Math.max(1, requests.length)];
+          if (what === 'ask') requests.push(ask(desk, `r${requests.length}`));
+          if (what === 'abort') picked?.controller.abort(gone);
+          if (what === 'release' && picked?.lease !== undefined) {
+            picked.lease.release();
+            picked.ended = true;
+          }
+          if (what === 'open' && desk.leased === 0) {
+            slots = next;
+            desk.open('h', slots, 0);
+          }
+          if (what === 'shut') desk.shut();
+          if (what === 'lose') desk.lose(gone);
+          if (what === 'refuse') desk.reject(refused);
+          await new Promise<void>((resolve) => queueMicrotask(resolve));
+          await Promise.resolve();
+          expect(desk.leased).to.be.at.most(slots);
+          expect(desk.leased, 'every lease out is known to its holder').to.equal(
+            requests.filter(({ lease, ended }) => lease !== undefined && !ended).length,
+          );
+          expect(desk.waiting).to.equal(requests.filter(({ settled }) => settled === 0).length);
+        }
+        desk.lose(gone);
+        desk.reject(refused);
+        await settle(1);
+        expect(requests.every(({ settled, ended }) => settled === 1 && ended)).to.equal(true);
+        expect([desk.leased, desk.waiting]).to.deep.equal([0, 0]);
+      }),
+    );
+  });
+});

@@ -1,0 +1,162 @@
+/** Who is loaded and who leaves when memory is short, time passes, or the profile changes. */
+import { expect } from 'chai';
+import { LlamaestroError } from '../../src/base/errors.js';
+import type { ModelSpec } from '../../src/schema/profile.js';
+import { settle } from '../support/fake-clock.js';
+import { modelSpec } from '../support/profiles.js';
+import { Bench, codeOf } from './bench.js';
+import { MIB } from './fake-node.js';
+
+describe('pool: memory', () => {
+  const big = (name: string, more: Partial<ModelSpec> = {}): ModelSpec => modelSpec(name, more);
+  const sizes = { '/models/a.gguf': 60 * MIB, '/models/b.gguf': 60 * MIB, '/models/c.gguf': 30 * MIB };
+  const budgets = { cpu: 100 * MIB };
+
+  function tight(specs: readonly ModelSpec[]): Bench {
+    const bench = new Bench();
+    bench.node.script.bytes = sizes;
+    bench.apply(specs, { budgets });
+    return bench;
+  }
+
+  it('unloads an idle model for one that is asked for', async () => {
+    const bench = tight([big('a'), big('b')]);
+    (await bench.lease('a')).release();
+    await bench.lease('b');
+    expect(bench.model('a').state).to.equal('unloaded');
+    expect(bench.node.of('a')).to.deep.equal([]);
+  });
+
+  it('unloads the one used longest ago', async () => {
+    const bench = tight([big('a', { load: { file: '/models/c.gguf', purpose: 'generate' } }), big('c'), big('b')]);
+    (await bench.lease('c')).release();
+    await bench.clock.run(60_000);
+    (await bench.lease('a')).release();
+    await bench.lease('b');
+    expect([bench.model('a').state, bench.model('c').state]).to.deep.equal(['ready', 'unloaded']);
+  });
+
+  it('waits for a busy model instead of breaking its answer', async () => {
+    const bench = tight([big('a'), big('b')]);
+    const lease = await bench.lease('a');
+    const asked = bench.ask('b');
+    await bench.clock.run(60_000);
+    expect(lease.lost.aborted).to.equal(false);
+    expect(asked.lease).to.equal(undefined);
+    expect(bench.model('b').state).to.equal('starting');
+    lease.release();
+    await bench.until('b', 'ready');
+    expect(bench.model('a').state).to.equal('unloaded');
+  });
+
+  it('evicts nobody for a waiter who left', async () => {
+    const bench = tight([big('a'), big('b')]);
+    const lease = await bench.lease('a');
+    const controller = new AbortController();
+    bench.ask('b', controller.signal);
+    await bench.clock.run(1000);
+    controller.abort(new LlamaestroError('cancelled', 'left'));
+    lease.release();
+    await bench.clock.run(5000);
+    expect([bench.model('a').state, bench.model('b').state]).to.deep.equal(['ready', 'unloaded']);
+  });
+
+  it('never claims the same bytes for two loads at the same time', async () => {
+    const bench = tight([big('a'), big('b')]);
+    bench.node.script.loadMs = 5000;
+    const asked = [bench.ask('a'), bench.ask('b')];
+    for (let round = 0; round < 20_000 && asked.some(({ lease }) => lease === undefined); round++) {
+      await bench.clock.run(50);
+      expect(bench.node.of('a').length + bench.node.of('b').length).to.be.at.most(1);
+      asked[0]?.lease?.release();
+    }
+    expect(asked.map(({ error }) => error)).to.deep.equal([undefined, undefined]);
+    expect(asked[1]?.lease?.model).to.equal('b');
+  });
+
+  it('says at once what cannot fit beside what is kept, with counts', async () => {
+    const bench = tight([big('a', { residency: 'resident' }), big('b')]);
+    await bench.until('a', 'ready');
+    const asked = bench.ask('b');
+    await bench.until('b', 'failed');
+    await settle();
+    expect(codeOf(asked.error)).to.equal('does_not_fit');
+    expect((asked.error as LlamaestroError).details).to.deep.equal({
+      model: 'b',
+      device: 'cpu',
+      neededBytes: 60 * MIB,
+      roomBytes: 40 * MIB,
+    });
+    expect(bench.model('a').state).to.equal('ready');
+  });
+
+  it('keeps a pinned model through eviction and idleness', async () => {
+    const bench = tight([big('a', { pinned: true, ttlMs: 1000 }), big('b')]);
+    (await bench.lease('a')).release();
+    await bench.clock.run(10_000);
+    const asked = bench.ask('b');
+    await bench.until('b', 'failed');
+    await settle();
+    expect(codeOf(asked.error)).to.equal('does_not_fit');
+    expect(bench.model('a').state).to.equal('ready');
+  });
+
+  it('goes by measured memory as well, and names other programs', async () => {
+    const bench = tight([big('a')]);
+    const [cpu] = bench.node.script.devices;
+    if (cpu !== undefined) bench.node.script.devices = [{ ...cpu, freeBytes: 300 * MIB }];
+    const asked = bench.ask('a');
+    await bench.until('a', 'failed');
+    await settle();
+    expect(codeOf(asked.error)).to.equal('out_of_memory');
+  });
+
+  it('unloads after the idle time, not while used, and not a resident one', async () => {
+    const bench = new Bench();
+    bench.apply([modelSpec('a', { ttlMs: 10_000 }), modelSpec('r', { ttlMs: 10_000, residency: 'resident' })]);
+    const lease = await bench.lease('a');
+    await bench.clock.run(30_000);
+    expect(bench.model('a').state).to.equal('ready');
+    lease.release();
+    await bench.clock.run(9_900);
+    expect(bench.model('a').state).to.equal('ready');
+    await bench.clock.run(1_000);
+    expect(bench.model('a').state).to.equal('unloaded');
+    expect(bench.model('r').state).to.equal('ready');
+    expect(bench.node.of('a')).to.deep.equal([]);
+  });
+});
+
+describe('pool: profiles', () => {
+  it('keeps the host of an equal model, also under another name, and ends the rest after its leases', async () => {
+    const bench = new Bench();
+    bench.apply([modelSpec('a'), modelSpec('b'), modelSpec('c')]);
+    const leases = [await bench.lease('a'), await bench.lease('b'), await bench.lease('c')];
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => bench.node.one(name).hid);
+    bench.apply([modelSpec('a'), modelSpec('z', { configHash: 'b' }), modelSpec('c', { configHash: 'other' })]);
+    await bench.clock.run(3000);
+    expect([bench.model('a').hid, bench.model('z').hid]).to.deep.equal([a, b]);
+    expect(bench.model('c').state).to.equal('unloaded');
+    expect(leases.map(({ lost }) => lost.aborted)).to.deep.equal([false, false, false]);
+    leases[2]?.release();
+    await bench.clock.runUntil(() => !bench.node.hosts.some((host) => host.hid === c && host.isAlive));
+    const again = await bench.lease('c');
+    expect(again.hid).to.not.equal(c);
+    expect(bench.model('a').loads).to.equal(1);
+  });
+
+  it('moves those who wait to the model of the same name, and refuses those whose model left', async () => {
+    const bench = new Bench();
+    bench.node.script.loadMs = 2000;
+    bench.apply([modelSpec('a'), modelSpec('b')]);
+    const [onA, onB] = [bench.ask('a'), bench.ask('b')];
+    await bench.until('a', 'loading');
+    bench.apply([modelSpec('a', { configHash: 'other' })]);
+    await bench.until('a', 'ready');
+    await settle();
+    expect(onA.lease?.hid).to.equal(bench.node.one('a').hid);
+    expect(codeOf(onB.error)).to.equal('profile_switching');
+    await bench.clock.run(10_000);
+    expect(bench.node.hosts.filter((host) => host.isAlive)).to.have.length(1);
+  });
+});
