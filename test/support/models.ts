@@ -60,6 +60,12 @@ export async function demoModel(role: DemoRole): Promise<string> {
   return makeOne('demo', role);
 }
 
+/** The folder with the ten files of the dev profile: true headers and shapes, holes for weights. */
+export async function devSparseModels(): Promise<string> {
+  await makeModels({ out: modelsDirectory, set: 'dev-sparse' });
+  return `${modelsDirectory}/dev-sparse`;
+}
+
 /** Makes all ten files of the demo profile; returns the models folder that holds `demo/ROLE.gguf`. */
 export async function demoModels(): Promise<string> {
   await makeModels({ out: modelsDirectory, set: 'demo' });
