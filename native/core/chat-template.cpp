@@ -12,8 +12,8 @@ namespace {
 
 constexpr size_t kMaxTemplateBytes = 256 << 10;
 constexpr int kMaxTemplateDepth = 128;
-// About a second of rendering; the longest real prompts with hundreds of messages take below 1 % of it.
-constexpr int64_t kMaxSteps = 4'000'000;
+// Some hundred milliseconds of rendering; a prompt of two thousand messages takes about a tenth of it.
+constexpr int64_t kMaxSteps = 1'000'000;
 constexpr int32_t kMaxExecutionDepth = 4096;
 
 void armBudget() {
@@ -62,18 +62,21 @@ void ChatTemplate::Deleter::operator()(common_chat_templates* templates) const {
   runOnBigStack([templates] { common_chat_templates_free(templates); });
 }
 
-ChatTemplate::ChatTemplate(const llama_model* model) {
+ChatTemplate::ChatTemplate(const llama_model* model, const std::string& instead) {
+  std::vector<std::string> sources = {instead};
   for (const char* name : {static_cast<const char*>(nullptr), "tool_use"}) {
     const char* source = llama_model_chat_template(model, name);
-    if (source == nullptr) continue;
-    isExplicit_ = true;
+    if (source != nullptr) sources.push_back(source);
+  }
+  isExplicit_ = sources.size() > 1;
+  for (const std::string& source : sources) {
     fault_ = templateFault(source);
     if (!fault_.empty()) return;
   }
   try {
     runOnBigStack([&] {
       armBudget();
-      templates_.reset(common_chat_templates_init(model, "").release());
+      templates_.reset(common_chat_templates_init(model, instead).release());
     });
   } catch (const std::exception& thrown) {
     fault_ = thrown.what();

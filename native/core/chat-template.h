@@ -19,8 +19,8 @@ std::string templateFault(const std::string& source);
 class ChatTemplate {
  public:
   // Compiles the template of `model` (ChatML where the file has none). A bad template is kept as a fault that `render`
-  // throws: text prompts still work with such a model.
-  explicit ChatTemplate(const llama_model* model);
+  // throws: text prompts still work with such a model. `instead` replaces the template of the file.
+  explicit ChatTemplate(const llama_model* model, const std::string& instead = {});
   ~ChatTemplate();
 
   // True when the file carries a template of its own.

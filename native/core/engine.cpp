@@ -136,7 +136,9 @@ void Engine::Impl::makeContext() {
 
 void Engine::Impl::makeLoop() {
   const bool onCpu = plan.gpuLayers == 0;
-  if (onCpu && !plan.settings.stepLock.empty()) stepLock = std::make_unique<StepLock>(plan.settings.stepLock);
+  // The output layer counts as one: with all of them on a GPU the CPU has next to nothing to do.
+  const bool usesCpu = plan.gpuLayers <= plan.file.blockCount;
+  if (usesCpu && !plan.settings.stepLock.empty()) stepLock = std::make_unique<StepLock>(plan.settings.stepLock);
   decoder = std::make_unique<Decoder>(context.get(), llama_n_batch(context.get()), onCpu, model->isAbortable(),
                                       stepLock.get(), signal, *counters);
   plan.shape.batchTokens = llama_n_batch(context.get());

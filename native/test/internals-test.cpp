@@ -4,6 +4,7 @@
 #include <random>
 
 #include "batch.h"
+#include "chat-template.h"
 #include "engine.h"
 #include "event-sink.h"
 #include "harness.h"
@@ -173,6 +174,29 @@ TEST("sampler: numbers that are not finite are an error, not a token") {
       CHECK(threw);
     }
   }
+}
+
+TEST("template: loops and recursion without end are stopped, and the next rendering works") {
+  const ModelPtr model = loadModel("tiny");
+  const std::vector<ChatMessage> messages = {{"user", "Hi"}};
+  for (const char* source :
+       {"{% for i in range(1000000000) %}x{% endfor %}", "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
+        "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
+        "{% if %}", "{{ raise_exception('no') }}", "{{ messages[0]['content'] "}) {
+    const ChatTemplate chat(model.get(), source);
+    std::string code = "ok";
+    try {
+      chat.render(messages);
+    } catch (const Failure& failure) {
+      code = failure.error().code;
+    }
+    CHECK_EQUAL(std::string(source) + (code == "ok" ? " ok" : ""), source);
+  }
+  const ChatTemplate good(model.get(),
+                          "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt "
+                          "%}<assistant>{% endif %}");
+  CHECK_EQUAL(good.render(messages), "<user>Hi<assistant>");
+  CHECK_EQUAL(good.render({{"system", "S"}, {"user", "Hi"}}), "<system>S<user>Hi<assistant>");
 }
 
 TEST("event sink: one wake until the owner drains, and slabs stay in step") {
