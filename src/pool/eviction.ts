@@ -140,26 +140,39 @@ function never(
   return { kind: 'never', code, device: short.id, neededBytes: needOn(question, short), roomBytes };
 }
 
-/** Answers in this order: never by the account, fits, wait for bytes on their way back, evict, wait for a busy one, never by the device. */
+/**
+ * True when a load beside the earlier ones would not take what they count on. Those that have room beside all who stay are
+ * about to be placed and bind in full; those that wait for a busy one need only find room once it is gone, so that one long
+ * answer does not stop every other load.
+ */
+function sparesClaims(question: PlacementQuestion): boolean {
+  if (question.claims.length === 0) return true;
+  const movable = question.holders.filter(({ standing }) => standing !== 'kept');
+  const passing = movable.filter(({ standing }) => standing !== 'busy');
+  const areNext = needed(question).every((device) => accountRoom(question, device, passing) >= 0);
+  return fits(question, areNext ? passing : movable);
+}
+
+/** Answers in this order: never by the account, wait behind earlier loads, fits, wait while the measurement moves, evict, wait for a busy one, never by the device. */
 export function decidePlacement(question: PlacementQuestion): Placement {
-  const standing = (name: HolderStanding): Holder[] => question.holders.filter((holder) => holder.standing === name);
-  const unclaimed = { ...question, claims: [] };
-  const movable = question.holders.filter((holder) => holder.standing !== 'kept');
-  const impossible = never(unclaimed, 'does_not_fit', (device) => accountRoom(unclaimed, device, movable));
+  const alone = { ...question, claims: [] };
+  const leaving = question.holders.filter(({ standing }) => standing === 'leaving');
+  const movable = question.holders.filter(({ standing }) => standing !== 'kept');
+  const impossible = never(alone, 'does_not_fit', (device) => accountRoom(alone, device, movable));
   if (impossible !== undefined) return impossible;
-  if (fits(question, [])) return { kind: 'fits' };
 
-  const leaving = standing('leaving');
-  if (leaving.length > 0 && fits(question, leaving)) return { kind: 'wait' };
-  // The account says yes and the measurement no, while a load or an exit is changing what is measured: measure again later.
-  const unsteady = question.settling || leaving.length > 0 || question.holders.some((holder) => !holder.allocated);
-  if (unsteady && fitsAccount(question, leaving)) return { kind: 'wait' };
-
-  const victims = chooseVictims(question, leaving);
-  if (victims !== undefined) return { kind: 'evict', victims: victims.map(({ id }) => id) };
+  // A load or an exit under way changes what is measured: while the account says yes, measure again later.
+  const isUnsteady = question.settling || leaving.length > 0 || question.holders.some((holder) => !holder.allocated);
+  const isPossible = fits(alone, movable);
+  if (sparesClaims(question)) {
+    if (fits(alone, [])) return { kind: 'fits' };
+    if (isUnsteady && fitsAccount(alone, leaving)) return { kind: 'wait' };
+    const victims = chooseVictims(alone, leaving);
+    if (victims !== undefined) return { kind: 'evict', victims: victims.map(({ id }) => id) };
+  }
   // Somebody busy or an earlier load stands in the way: both come to an end by themselves.
-  if (unsteady || fits(unclaimed, movable)) return { kind: 'wait' };
-  const foreign = never(unclaimed, 'out_of_memory', (device) => deviceRoom(unclaimed, device, movable));
+  if (isUnsteady || isPossible) return { kind: 'wait' };
+  const foreign = never(alone, 'out_of_memory', (device) => deviceRoom(alone, device, movable));
   assert(foreign !== undefined, 'a load that neither fits nor waits is short on some device');
   return foreign;
 }

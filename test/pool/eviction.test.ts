@@ -62,9 +62,22 @@ describe('eviction', () => {
     expect(decidePlacement(question(50, holders))).to.deep.equal({ kind: 'wait' });
   });
 
-  it('keeps bytes for a load that came earlier', () => {
-    expect(decidePlacement(question(30, [], { claims: [{ cuda0: 80 }] }))).to.deep.equal({ kind: 'wait' });
-    expect(decidePlacement(question(20, [], { claims: [{ cuda0: 80 }] }))).to.deep.equal({ kind: 'fits' });
+  it('keeps bytes for a load that came earlier and is about to be placed', () => {
+    const claims = [{ cuda0: 80 }];
+    expect(decidePlacement(question(30, [], { claims }))).to.deep.equal({ kind: 'wait' });
+    expect(decidePlacement(question(20, [], { claims }))).to.deep.equal({ kind: 'fits' });
+    const busyBeside = [holder('leaving', 'leaving', 50), holder('busy', 'busy', 10)];
+    expect(decidePlacement(question(20, busyBeside, { claims }))).to.deep.equal({ kind: 'wait' });
+    expect(decidePlacement(question(10, busyBeside, { claims }))).to.deep.equal({ kind: 'fits' });
+  });
+
+  it('lets a small load pass one that waits for a busy model, if both fit in the end', () => {
+    const busy = [holder('busy', 'busy', 60)];
+    const claims = [{ cuda0: 60 }];
+    expect(decidePlacement(question(40, busy, { claims }))).to.deep.equal({ kind: 'fits' });
+    expect(decidePlacement(question(41, busy, { claims }))).to.deep.equal({ kind: 'wait' });
+    const kept = [holder('kept', 'kept', 10), holder('busy', 'busy', 50)];
+    expect(decidePlacement(question(31, kept, { claims }))).to.deep.equal({ kind: 'wait' });
   });
 
   it('evicts for measured memory too, and names other programs when that is not enough', () => {

@@ -25,6 +25,8 @@ export interface FakeScript {
   loadMs: number;
   /** What loading a file ends in, said by the host itself. */
   loadErrors: Record<string, LlamaestroError>;
+  /** The answer to `load` gets lost. */
+  muteAboutLoad: boolean;
   /** From spawn to 'idle'. */
   startMs: number;
   /** Hosts do not answer `exit`, and take the kill alone. */
@@ -121,6 +123,7 @@ export class FakeHost {
       this.state = 'loading';
       this.say();
       if (script.loadMs !== Infinity) clock.setTimer(script.loadMs, () => this.finishLoad());
+      if (script.muteAboutLoad) return new Promise(() => undefined);
     }
     if (command.op === 'exit' && !script.deafToExit) clock.setTimer(5, () => this.die(null));
     return {};
@@ -144,6 +147,7 @@ export class FakeNode {
     planErrors: {},
     loadMs: 100,
     loadErrors: {},
+    muteAboutLoad: false,
     startMs: 20,
     deafToExit: false,
   };

@@ -78,6 +78,15 @@ describe('pool: loading', () => {
     expect(bench.model('a')).to.include({ loads: 2, crashes: 1 });
   });
 
+  it('does not take a lost answer for a refusal: the load goes on', async () => {
+    const bench = new Bench();
+    bench.node.script.muteAboutLoad = true;
+    bench.node.script.loadMs = 25_000;
+    bench.apply([modelSpec('a')]);
+    expect((await bench.lease('a')).model).to.equal('a');
+    expect(bench.node.count('spawn')).to.equal(1);
+  });
+
   it('refuses at once what can never be served, naming what there is', async () => {
     const bench = new Bench();
     bench.apply([modelSpec('a'), modelSpec('gone', { available: false })]);

@@ -61,6 +61,35 @@ describe('pool: memory', () => {
     expect([bench.model('a').state, bench.model('b').state]).to.deep.equal(['ready', 'unloaded']);
   });
 
+  it('lets a load that came later not take what an earlier one waits for', async () => {
+    const bench = tight([big('a'), big('b'), big('c', { load: { file: '/models/d.gguf', purpose: 'generate' } })]);
+    bench.node.script.bytes = { ...sizes, '/models/d.gguf': 41 * MIB };
+    const lease = await bench.lease('a');
+    const [first, second] = [bench.ask('b'), bench.ask('c')];
+    await bench.clock.run(2000);
+    lease.release();
+    await bench.until('b', 'ready');
+    await bench.clock.run(100);
+    expect([first.lease?.model, second.lease]).to.deep.equal(['b', undefined]);
+    first.lease?.release();
+    await bench.until('c', 'ready');
+    expect(bench.model('b').state).to.equal('unloaded');
+  });
+
+  it('works under an artificial ceiling, where the device claims to be all free', async () => {
+    const bench = new Bench();
+    bench.node.script.bytes = sizes;
+    bench.node.script.devices = [
+      { id: 'cpu', kind: 'cpu', description: 'small', totalBytes: 100 * MIB, freeBytes: 100 * MIB },
+    ];
+    bench.apply([big('a'), big('b'), big('c')]);
+    (await bench.lease('a')).release();
+    await bench.lease('c');
+    expect(bench.model('a').state).to.equal('ready');
+    await bench.lease('b');
+    expect([bench.model('a').state, bench.model('c').state]).to.deep.equal(['unloaded', 'ready']);
+  });
+
   it('never claims the same bytes for two loads at the same time', async () => {
     const bench = tight([big('a'), big('b')]);
     bench.node.script.loadMs = 5000;
