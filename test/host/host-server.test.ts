@@ -131,7 +131,7 @@ describe('HostServer', () => {
       const embedder = new World();
       await embedder.load({ purpose: 'embed' });
       const { vectors } = (await embedder.ask('embed', { inputs: ['red fox', 'blue'] })).body;
-      expect(vectors.map((vector: number[]) => vector.length)).to.deep.equal([32, 32]);
+      expect(vectors.map((vector) => vector.length)).to.deep.equal([32, 32]);
       const reranker = new World();
       await reranker.load({ purpose: 'rerank' });
       const { scores } = (await reranker.ask('rerank', { query: 'red fox', documents: ['blue', 'a red fox'] })).body;

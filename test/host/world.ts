@@ -21,6 +21,7 @@ import {
 import { decode } from '../../src/schema/decode.js';
 import type { LoadOptions } from '../../src/schema/load.js';
 import { FakeClock, seededRandom } from '../support/fake-clock.js';
+import type { LooseReply } from '../support/loose-reply.js';
 
 export const MODEL = '/models/fake.gguf';
 export const ANSWER = 'one two three';
@@ -56,7 +57,7 @@ export class World {
   }
 
   /** Sends one request and lets time go on until it is answered. */
-  async ask(verb: Verb, body: unknown): Promise<any> {
+  async ask(verb: Verb, body: unknown): Promise<LooseReply> {
     let outcome: unknown;
     const asking = this.gateway.request(subjects.host('h1', verb), body, { timeoutMs: 60_000 });
     asking.then(
@@ -64,14 +65,14 @@ export class World {
       (error: unknown) => (outcome = { ok: false, error }),
     );
     await this.clock.runUntil(() => outcome !== undefined);
-    return outcome;
+    return outcome as LooseReply;
   }
 
-  command(command: HostCommand): Promise<any> {
+  command(command: HostCommand): Promise<LooseReply> {
     return this.ask('ctl', command);
   }
 
-  gen(fields: Partial<Gen> = {}): Promise<any> {
+  gen(fields: Partial<Gen> = {}): Promise<LooseReply> {
     const prompt = { kind: 'text', text: 'hello' } as const;
     const gen: Gen = { rid: 'run_a', att: 1, gid: 'g1', ttlMs: 60_000, creditFrames: 256, prompt, ...fields };
     return this.ask('gen', gen);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import type { Frame } from '../../src/schema/bus-messages.js';
-import { prefillModel, scriptedModel, tinyModel } from '../support/models.js';
+import { prefillModel, tinyModel } from '../support/models.js';
 import { RealNode } from './real-node.js';
 
 /** A prompt of so many tokens for models with one token per byte. */

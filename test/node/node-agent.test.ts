@@ -10,6 +10,7 @@ import { NODE_LIMITS } from '../../src/schema/config.js';
 import { decode } from '../../src/schema/decode.js';
 import type { DeviceInfo, MemoryPlan } from '../../src/schema/load.js';
 import { FakeClock, seededRandom } from '../support/fake-clock.js';
+import type { LooseReply } from '../support/loose-reply.js';
 import { FakeSpawner } from './fake-spawner.js';
 
 const CPU: DeviceInfo = { id: 'cpu', kind: 'cpu', description: 'a CPU', totalBytes: 8, freeBytes: 4 };
@@ -50,12 +51,12 @@ class World {
   }
 
   /** Sends a command and lets time go on until it is answered. */
-  async ask(command: NodeCommand): Promise<any> {
+  async ask(command: NodeCommand): Promise<LooseReply> {
     let reply: unknown;
     const asking = this.gateway.request(subjects.node('n1'), command, { timeoutMs: 600_000 });
     void asking.then((body) => (reply = body));
     await this.clock.runUntil(() => reply !== undefined);
-    return reply;
+    return reply as LooseReply;
   }
 
   async spawn(hid = 'h1'): Promise<void> {

@@ -14,6 +14,7 @@ import { ProcessSpawner } from '../../src/node/process-spawner.js';
 import type { Frame, Gen, HostEvent, NodeCommand, NodeEvent } from '../../src/schema/bus-messages.js';
 import { homePaths } from '../../src/schema/config.js';
 import type { LoadOptions } from '../../src/schema/load.js';
+import type { LooseReply } from '../support/loose-reply.js';
 
 export interface RealNodeOptions {
   readonly engine?: 'native' | 'fake';
@@ -74,7 +75,7 @@ export class RealNode {
     });
     agent.start();
     const node = new RealNode(home, broker, await connect('gateway'), agent, nodeBus);
-    await node.gateway.flush();
+    await Promise.all([node.gateway.flush(), nodeBus.flush()]);
     return node;
   }
 
@@ -82,21 +83,21 @@ export class RealNode {
     return homePaths(this.home).stepLock;
   }
 
-  async command(command: NodeCommand): Promise<any> {
-    return this.gateway.request(subjects.node('n1'), command, { timeoutMs: 60_000 });
+  async command(command: NodeCommand): Promise<LooseReply> {
+    return (await this.gateway.request(subjects.node('n1'), command, { timeoutMs: 60_000 })) as LooseReply;
   }
 
   /** Starts a host process; resolves when it is on the bus. */
   async spawn(label = 'test'): Promise<{ readonly hid: string; readonly pid: number }> {
     const hid = `h${++this.hostCount}`;
-    const { body, error } = await this.command({ op: 'spawn', hid, label });
-    if (error !== undefined) throw new Error(error.message);
+    const { ok, body, error } = await this.command({ op: 'spawn', hid, label });
+    if (!ok) throw new Error(error.message);
     await this.until(() => this.events.some((event) => event.hid === hid && event.state === 'idle'), `${hid} idle`);
     return { hid, pid: body.pid };
   }
 
-  async ask(hid: string, verb: Verb, body: unknown): Promise<any> {
-    return this.gateway.request(subjects.host(hid, verb), body, { timeoutMs: 60_000 });
+  async ask(hid: string, verb: Verb, body: unknown): Promise<LooseReply> {
+    return (await this.gateway.request(subjects.host(hid, verb), body, { timeoutMs: 60_000 })) as LooseReply;
   }
 
   /** Starts a host and loads a model into it; resolves when that is ready. */
@@ -111,7 +112,7 @@ export class RealNode {
     return host;
   }
 
-  async gen(hid: string, fields: Partial<Gen> & { rid: string }): Promise<any> {
+  async gen(hid: string, fields: Partial<Gen> & { rid: string }): Promise<LooseReply> {
     const prompt = { kind: 'text', text: 'Hello, who are you?' } as const;
     this.attempts.push({ hid, rid: fields.rid, att: fields.att ?? 1 });
     return this.ask(hid, 'gen', { att: 1, gid: 'g1', ttlMs: 60_000, creditFrames: 500, prompt, ...fields });

@@ -21,7 +21,13 @@ function refusal(read: () => unknown): LlamaestroError {
 describe('config', () => {
   it('has a default for everything the gateway reads', () => {
     const config = readGatewayConfig({ HOME: '/home/ada' });
-    expect(config).to.include({ host: '127.0.0.1', port: 8080, natsUrl: undefined, engine: 'native', logLevel: 'info' });
+    expect(config).to.include({
+      host: '127.0.0.1',
+      port: 8080,
+      natsUrl: undefined,
+      engine: 'native',
+      logLevel: 'info',
+    });
     expect(config.deviceLimits).to.deep.equal({});
   });
 
@@ -59,7 +65,9 @@ describe('config', () => {
   }
 
   it('refuses a log level that does not exist and lists those that do', () => {
-    expect(refusal(() => readGatewayConfig({ LLAMAESTRO_LOG_LEVEL: 'chatty' })).message).to.contain('debug, info, warn');
+    expect(refusal(() => readGatewayConfig({ LLAMAESTRO_LOG_LEVEL: 'chatty' })).message).to.contain(
+      'debug, info, warn',
+    );
   });
 
   it('hands a host exactly what the host reads back, over whatever the parent has set', () => {
