@@ -20,7 +20,7 @@ const HEAD_BYTES = 1024;
 const MAX_ERROR_UNITS = 1024;
 const MAX_DETAILS_UNITS = 2048;
 
-/** Limits under which a bundle of one delta is never above `maxPayloadBytes` (at least 4 KiB). */
+/** Limits under which a bundle of one delta is never above `maxPayloadBytes`; an error fits from 32 KiB on. */
 export function partLimits(maxPayloadBytes: number): PartLimits {
   const halfBytes = (maxPayloadBytes - HEAD_BYTES) / 2;
   return {

@@ -203,7 +203,7 @@ export class FrameSender {
     this.#sweep = undefined;
     for (const [key, { untilMs }] of this.#ended) {
       if (untilMs > clock.nowMs()) {
-        this.#sweep = clock.setTimer(untilMs - clock.nowMs(), () => this.#sweepEnded());
+        this.#sweep = clock.setTimer(Math.max(1, untilMs - clock.nowMs()), () => this.#sweepEnded());
         return;
       }
       this.#forget(key);

@@ -171,7 +171,8 @@ export class FrameStream {
   #probeIn(delayMs: number): Timer {
     return this.context.clock.setTimer(delayMs, () => {
       const quietMs = this.context.clock.nowMs() - this.#heardMs;
-      this.#probeTimer = this.#probeIn(quietMs >= PROBE_MS ? PROBE_MS : PROBE_MS - quietMs);
+      // At least a millisecond: a remainder lost to rounding must not spin.
+      this.#probeTimer = this.#probeIn(quietMs >= PROBE_MS ? PROBE_MS : Math.max(1, PROBE_MS - quietMs));
       if (quietMs >= PROBE_MS) this.askAgain();
     });
   }

@@ -21,11 +21,15 @@ export async function settle(rounds = 2): Promise<void> {
   for (let round = 0; round < rounds; round++) await new Promise<void>((resolve) => void setImmediate(resolve));
 }
 
+/** Timers fired without time moving on, after which something sets them in a circle. */
+const MAX_FIRED_AT_ONCE = 1_000_000;
+
 /** A clock whose time is a number. Starts at 0 ms monotonic and a fixed wall time. */
 export class FakeClock implements Clock {
   #nowMs = 0;
   #order = 0;
   #pending = 0;
+  #firedNow = 0;
   /** Binary heap, earliest first; cancelled entries stay until they surface. */
   readonly #heap: Entry[] = [];
 
@@ -92,6 +96,8 @@ export class FakeClock implements Clock {
     const next = this.#peek();
     if (next === undefined || next.dueMs > untilMs) return false;
     this.#pop();
+    this.#firedNow = next.dueMs > this.#nowMs ? 0 : this.#firedNow + 1;
+    if (this.#firedNow > MAX_FIRED_AT_ONCE) throw new Error(`timers go in a circle at ${String(this.#nowMs)} ms`);
     this.#nowMs = Math.max(this.#nowMs, next.dueMs);
     next.cancelled = true; // a later cancel() changes nothing
     this.#pending--;
@@ -147,7 +153,6 @@ export function seededRandom(seed: number): Random {
   };
   return {
     next: () => word() / 2 ** 32,
-    id: (prefix) =>
-      `${prefix}_${Array.from({ length: 22 }, () => ALPHABET.charAt(word() % ALPHABET.length)).join('')}`,
+    id: (prefix) => `${prefix}_${Array.from({ length: 22 }, () => ALPHABET.charAt(word() % ALPHABET.length)).join('')}`,
   };
 }
