@@ -112,6 +112,19 @@ describe('real host processes', () => {
     expect(count.body.count).to.be.greaterThan(0);
   });
 
+  it('run the fake engine when told to, and are all gone when the agent closes', async () => {
+    const fake = await RealNode.start({ engine: 'fake' });
+    const { hid, pid } = await fake.spawnWith({ file: '/any/fake.gguf' });
+    await fake.gen(hid, { rid: 'run_fake' });
+    expect(await fake.terminal('run_fake')).to.include({ type: 'final' });
+    const busy = await fake.spawnWith({ file: '/any/other.gguf' });
+    await fake.gen(busy.hid, { rid: 'run_busy', ignoreEos: true });
+    await fake.command({ op: 'devices' });
+    await fake.close();
+    expect([pid, busy.pid].map(isAlive)).to.deep.equal([false, false]);
+    expect(fake.agent.processCount).to.equal(0);
+  });
+
   it('tell of a start that went wrong', async () => {
     const lost = await RealNode.start({ entry: fileURLToPath(new URL('fixtures/no-such-host.ts', import.meta.url)) });
     const { body } = await lost.command({ op: 'spawn', hid: 'h1', label: 'lost' });
