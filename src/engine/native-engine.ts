@@ -3,9 +3,10 @@
  * listeners of its sequences. Everything that takes time happens in native threads. Knows no llama.cpp and no wire
  * format.
  */
+import { resolve } from 'node:path';
 import { LlamaestroError } from '../base/errors.js';
 import type { Addon, LifelineOptions, LogLine, NativeBatch, NativeHandle, NativeJobRow } from './addon-types.js';
-import { loadAddon } from './addon-loader.js';
+import { defaultAddonPath, loadAddon } from './addon-loader.js';
 import type {
   Engine,
   EngineDriver,
@@ -44,14 +45,16 @@ export interface NativeDriver extends EngineDriver {
   logToStderr(level: number): void;
 }
 
+// One per file and environment: the addon delivers to one listener.
 const drivers = new Map<string, NativeDriver>();
 
 /** The driver over the addon at `addonPath` (default: where the build puts it); one per path. Errors: `addon_missing`. */
-export function createNativeDriver(addonPath?: string): NativeDriver {
-  const known = drivers.get(addonPath ?? '');
+export function createNativeDriver(addonPath: string = defaultAddonPath): NativeDriver {
+  const path = resolve(addonPath);
+  const known = drivers.get(path);
   if (known !== undefined) return known;
-  const driver = driverOver(loadAddon(addonPath));
-  drivers.set(addonPath ?? '', driver);
+  const driver = driverOver(loadAddon(path));
+  drivers.set(path, driver);
   return driver;
 }
 
