@@ -60,7 +60,7 @@ describe('pool: crashes', () => {
     expect(codeOf(lease.lost.reason)).to.equal('host_stuck');
   });
 
-  for (const cutMs of [4000, 6000, 9900, 12_000, 20_000, 22_000, 24_000, 26_000]) {
+  for (const cutMs of [4000, 6000, 9900, 12_000, 19_950, 20_000, 22_000, 24_000, 26_000]) {
     it(`blames no host for a line of its own that was cut for ${cutMs} ms`, async () => {
       const bench = new Bench();
       bench.apply([modelSpec('a')]);

@@ -14,7 +14,7 @@ describe('pool: memory', () => {
 
   function tight(specs: readonly ModelSpec[]): Bench {
     const bench = new Bench();
-    bench.node.script.bytes = sizes;
+    bench.node.script.bytes = { ...sizes };
     bench.apply(specs, { budgets });
     return bench;
   }
@@ -76,9 +76,46 @@ describe('pool: memory', () => {
     expect(bench.model('b').state).to.equal('unloaded');
   });
 
+  it('keeps what becomes free for the one that waits for more of it', async () => {
+    const bench = tight([big('a'), big('b'), big('c'), big('d')]);
+    const bytes = { a: 40, b: 40, c: 70, d: 50 };
+    for (const [name, mib] of Object.entries(bytes)) bench.node.script.bytes[`/models/${name}.gguf`] = mib * MIB;
+    const [onA, onB] = [await bench.lease('a'), await bench.lease('b')];
+    const [onC, onD] = [bench.ask('c'), bench.ask('d')];
+    await bench.clock.run(1000);
+    onA.release();
+    await bench.clock.run(5000);
+    expect(onD.lease, 'd would fit now, and c never again').to.equal(undefined);
+    onB.release();
+    await bench.until('c', 'ready');
+    await bench.clock.run(10);
+    onC.lease?.release();
+    await bench.until('d', 'ready');
+  });
+
+  it('waits for freed memory to show before it blames other programs', async () => {
+    const bench = new Bench();
+    bench.node.script.bytes = { '/models/a.gguf': 600 * MIB, '/models/b.gguf': 600 * MIB };
+    const cpu = (freeMib: number): void => {
+      const freeBytes = freeMib * MIB;
+      bench.node.script.devices = [{ id: 'cpu', kind: 'cpu', description: '', totalBytes: 1024 * MIB, freeBytes }];
+    };
+    cpu(1000);
+    bench.apply([big('a'), big('b')]);
+    (await bench.lease('a')).release();
+    cpu(400);
+    const asked = bench.ask('b');
+    await bench.until('a', 'unloaded');
+    await bench.clock.run(1500);
+    expect([asked.error, bench.model('b').state]).to.deep.equal([undefined, 'starting']);
+    cpu(1000);
+    await bench.clock.run(1000);
+    expect(asked.lease?.model).to.equal('b');
+  });
+
   it('works under an artificial ceiling, where the device claims to be all free', async () => {
     const bench = new Bench();
-    bench.node.script.bytes = sizes;
+    bench.node.script.bytes = { ...sizes };
     bench.node.script.devices = [
       { id: 'cpu', kind: 'cpu', description: 'small', totalBytes: 100 * MIB, freeBytes: 100 * MIB },
     ];
