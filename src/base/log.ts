@@ -44,7 +44,19 @@ export interface LogOptions {
 /** Bytes that may wait for a slow disk or terminal; lines beyond it are dropped rather than the process held up. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 /** Names of fields that could hold a prompt, an answer or a secret, at the top of the fields or one level below. */
-const WITHHELD = ['prompt', 'text', 'task', 'messages', 'input', 'inputs', 'documents', 'query', 'body', 'token', 'pass'];
+const WITHHELD = [
+  'prompt',
+  'text',
+  'task',
+  'messages',
+  'input',
+  'inputs',
+  'documents',
+  'query',
+  'body',
+  'token',
+  'pass',
+];
 
 interface Sink {
   write(line: string): void;

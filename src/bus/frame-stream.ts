@@ -219,7 +219,11 @@ export class FrameStream {
     const wait = { timeoutMs: COMMAND_TIMEOUT_MS };
     this.#stop ??= new AbortController();
     try {
-      const reply = decode(Reply, await this.context.bus.request(subject, command, wait, this.#stop.signal), 'internal');
+      const reply = decode(
+        Reply,
+        await this.context.bus.request(subject, command, wait, this.#stop.signal),
+        'internal',
+      );
       return reply.ok ? undefined : LlamaestroError.fromWire(reply.error);
     } catch (error) {
       return toLlamaestroError(error);

@@ -3,7 +3,14 @@
  * client. Adds what the client leaves open: requests on our own clock, a payload limit checked before anything is sent,
  * handlers that may throw, and a connection that never gives up.
  */
-import { connect, ErrorCode, NatsError, type Msg, type NatsConnection, type Subscription as NatsSubscription } from 'nats';
+import {
+  connect,
+  NatsError,
+  type ErrorCode,
+  type Msg,
+  type NatsConnection,
+  type Subscription as NatsSubscription,
+} from 'nats';
 import { assert } from '../base/assert.js';
 import { LlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
@@ -77,7 +84,10 @@ function connectError(thrown: unknown, servers: NatsServers): LlamaestroError {
   const where = servers.addresses.join(', ');
   if (thrown instanceof NatsError && thrown.isAuthError()) {
     const remedy = 'Check the token, or the user and password, of the bus.';
-    return new LlamaestroError('unauthorized', `the bus at ${where} refused our credentials`, { remedy, cause: thrown });
+    return new LlamaestroError('unauthorized', `the bus at ${where} refused our credentials`, {
+      remedy,
+      cause: thrown,
+    });
   }
   const why = thrown instanceof Error ? thrown.message : String(thrown);
   const remedy = 'Check NATS_URL and that the server there is running.';

@@ -70,7 +70,8 @@ async function leftWith(broker: Broker, connections: number): Promise<void> {
 /** A log that can be read. */
 function readableLog(): { log: Logger; lines: string[] } {
   const lines: string[] = [];
-  const note = (message: string, fields?: object): void => void lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
+  const note = (message: string, fields?: object): void =>
+    void lines.push(`${message} ${JSON.stringify(fields ?? {})}`);
   const log: Logger = { debug: note, info: note, warn: note, error: note, child: () => log };
   return { log, lines };
 }
@@ -291,7 +292,12 @@ describe('the embedded broker', () => {
     expect(client.closed).to.equal(true);
     const again = await start({ port: broker.port, token: broker.token });
     expect(again.port).to.equal(broker.port);
-    const error = await startBroker({ clock: systemClock, random: systemRandom, log: readableLog().log, port: again.port })
+    const error = await startBroker({
+      clock: systemClock,
+      random: systemRandom,
+      log: readableLog().log,
+      port: again.port,
+    })
       .then(() => undefined)
       .catch((thrown: { code: string }) => thrown.code);
     expect(error).to.equal('EADDRINUSE');

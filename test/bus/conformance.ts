@@ -176,7 +176,18 @@ export function busConformance(open: () => Promise<BusWorld>): void {
 
   it('carries any JSON value and any text', async () => {
     const seen = await listen(right, 'values');
-    const values = ['ä€😀\u0000\ud800"\\\r\n', '', 0, -1.5e-9, null, true, [], {}, [[{ a: [null] }]], 'x'.repeat(70_000)];
+    const values = [
+      'ä€😀\u0000\ud800"\\\r\n',
+      '',
+      0,
+      -1.5e-9,
+      null,
+      true,
+      [],
+      {},
+      [[{ a: [null] }]],
+      'x'.repeat(70_000),
+    ];
     for (const value of values) left.publish('values', value);
     await world.settle();
     expect(seen).to.deep.equal(values);

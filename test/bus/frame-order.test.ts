@@ -12,7 +12,10 @@ describe('FrameOrder', () => {
   it('hands out every frame once and in order, whatever order and number they come in', () => {
     const arrivals = fc.integer({ min: 1, max: 60 }).chain((count) =>
       fc.tuple(
-        fc.shuffledSubarray(Array.from({ length: count }, (_, n) => n), { minLength: count }),
+        fc.shuffledSubarray(
+          Array.from({ length: count }, (_, n) => n),
+          { minLength: count },
+        ),
         fc.array(fc.nat(count - 1), { maxLength: 30 }),
         fc.constant(count),
       ),

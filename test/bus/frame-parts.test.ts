@@ -7,7 +7,9 @@ const HEAD = { v: 1, hid: 'h'.repeat(64), rid: 'r'.repeat(64), att: 99, seq: 999
 
 describe('frame parts', () => {
   it('cut a long delta without losing a character, and none in half', () => {
-    const text = fc.array(fc.constantFrom('a', 'é', '😀', '\u0000', '👩‍👩‍👧'), { maxLength: 60 }).map((some) => some.join(''));
+    const text = fc
+      .array(fc.constantFrom('a', 'é', '😀', '\u0000', '👩‍👩‍👧'), { maxLength: 60 })
+      .map((some) => some.join(''));
     const ids = fc.array(fc.nat(200_000), { maxLength: 40 });
     const limits = fc.record({ textUnits: fc.integer({ min: 2, max: 9 }), ids: fc.integer({ min: 1, max: 9 }) });
     fc.assert(
@@ -49,7 +51,10 @@ describe('frame parts', () => {
     const small: FrameBody = { type: 'delta', firstIndex: 0, ids: [1], text: 'hi' };
     expect(partsOf(small, partLimits(4096))[0]).to.equal(small);
     const [error] = partsOf(
-      { type: 'error', error: { code: 'internal', message: 'm'.repeat(1e6), remedy: 'r', details: { d: 'd'.repeat(1e6) } } },
+      {
+        type: 'error',
+        error: { code: 'internal', message: 'm'.repeat(1e6), remedy: 'r', details: { d: 'd'.repeat(1e6) } },
+      },
       partLimits(4096),
     );
     expect(error?.type === 'error' && error.error).to.deep.equal({

@@ -148,9 +148,10 @@ describe('frame streams', () => {
     expect(lost.state()).to.equal('stream_gap');
     world.finish('run_b');
     await world.clock.run(100);
-    expect(lost.frames.map((frame) => [frame.type, frame.type === 'error' && frame.error.code]), 'no success').to.deep.equal([
-      ['error', 'stream_gap'],
-    ]);
+    expect(
+      lost.frames.map((frame) => [frame.type, frame.type === 'error' && frame.error.code]),
+      'no success',
+    ).to.deep.equal([['error', 'stream_gap']]);
   });
 
   it('find a lost end by themselves, and at once when told to look', async () => {
@@ -211,7 +212,10 @@ describe('frame streams', () => {
       const faults = { drop: chance(0.4), duplicate: chance(0.4), reorder: chance(0.5), maxDelayMs: 30 };
       const world = new FrameWorld(seed, faults);
       const credit = 1 + Math.floor(random.next() * 60);
-      const runs = ['run_a', 'run_b', 'run_c'].map((rid) => ({ rid, reading: world.open(rid, { creditFrames: credit }) }));
+      const runs = ['run_a', 'run_b', 'run_c'].map((rid) => ({
+        rid,
+        reading: world.open(rid, { creditFrames: credit }),
+      }));
       const frames = 200;
       for (let n = 0; n < frames; n++) {
         for (const { rid } of runs) world.sender.send(rid, 1, delta(n));

@@ -33,8 +33,12 @@ describe('bus: nats client on a real nats-server', () => {
       ['left', 'right'].map((name) => connectNats({ servers: first.url, name, ...ports })),
     );
     if (left === undefined || right === undefined) throw new Error('not connected');
-    const back = [left, right].map((bus) => new Promise<void>((resolve) => bus.onStatus((s) => s === 'back' && resolve())));
-    const lost = [left, right].map((bus) => new Promise<void>((resolve) => bus.onStatus((s) => s === 'lost' && resolve())));
+    const back = [left, right].map(
+      (bus) => new Promise<void>((resolve) => bus.onStatus((s) => s === 'back' && resolve())),
+    );
+    const lost = [left, right].map(
+      (bus) => new Promise<void>((resolve) => bus.onStatus((s) => s === 'lost' && resolve())),
+    );
     right.subscribe('double', ({ body, respond }) => respond(2 * (body as number)));
     await right.flush();
     await first.stop();

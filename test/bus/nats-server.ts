@@ -29,7 +29,9 @@ export function findNatsServer(): string | undefined {
 
 /** Says loudly that tests are left out, once per caller. */
 export function sayNoNatsServer(): void {
-  console.warn('\n  !!! no nats-server found: the bus was NOT tested against one (set NATS_SERVER_BIN) !!!\n');
+  process.stderr.write(
+    '\n  !!! no nats-server found: the bus was NOT tested against one (set NATS_SERVER_BIN) !!!\n\n',
+  );
 }
 
 async function readPort(folder: string, child: ChildProcess): Promise<number> {

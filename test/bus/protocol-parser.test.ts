@@ -49,8 +49,9 @@ const spoken: fc.Arbitrary<{ bytes: Buffer; operation: Operation }> = fc.oneof(
     bytes: Buffer.from(`UNSUB ${sid}${max === undefined ? '' : ` ${String(max)}`}\r\n`),
     operation: { op: 'unsub', sid, max } as const,
   })),
-  fc.tuple(word, fc.option(word, { nil: undefined }), payload, fc.option(payload, { nil: undefined })).map(
-    ([subject, reply, body, headers]) => {
+  fc
+    .tuple(word, fc.option(word, { nil: undefined }), payload, fc.option(payload, { nil: undefined }))
+    .map(([subject, reply, body, headers]) => {
       const whole = Buffer.concat([headers ?? Buffer.alloc(0), body]);
       const lead = headers === undefined ? '' : `${String(headers.length)} `;
       const line = `${headers === undefined ? 'PUB' : 'HPUB'} ${subject} ${reply === undefined ? '' : `${reply}  `}`;
@@ -59,8 +60,7 @@ const spoken: fc.Arbitrary<{ bytes: Buffer; operation: Operation }> = fc.oneof(
         bytes: Buffer.concat([head, whole, Buffer.from('\r\n')]),
         operation: { op: 'pub', subject, reply, headerBytes: headers?.length ?? 0, payload: whole } as const,
       };
-    },
-  ),
+    }),
 );
 
 describe('ProtocolParser', () => {
@@ -80,7 +80,9 @@ describe('ProtocolParser', () => {
     const noise = fc.oneof(
       fc.uint8Array({ maxLength: 600 }).map((bytes) => Buffer.from(bytes)),
       fc
-        .array(fc.constantFrom('PUB ', 'SUB ', 'x', ' ', '1', '9', '\r\n', '\n', 'CONNECT {', '}', '"', 'HPUB a 5 3\r\n'))
+        .array(
+          fc.constantFrom('PUB ', 'SUB ', 'x', ' ', '1', '9', '\r\n', '\n', 'CONNECT {', '}', '"', 'HPUB a 5 3\r\n'),
+        )
         .map((pieces) => Buffer.from(pieces.join(''))),
     );
     fc.assert(
@@ -130,7 +132,15 @@ describe('ProtocolParser', () => {
   });
 
   it('reads what a client says of itself', () => {
-    const said = { auth_token: 't', name: 'ä', verbose: true, echo: false, headers: true, no_responders: true, more: [1] };
+    const said = {
+      auth_token: 't',
+      name: 'ä',
+      verbose: true,
+      echo: false,
+      headers: true,
+      no_responders: true,
+      more: [1],
+    };
     expect(parse([Buffer.from(`CONNECT ${JSON.stringify(said)}\r\n`)]).operations[0]).to.deep.equal({
       op: 'connect',
       options: { token: 't', name: 'ä', verbose: true, echo: false, headers: true, noResponders: true },

@@ -66,9 +66,13 @@ describe('bus: faults of the simulated network', () => {
       send(200);
       await clock.run(1000);
     }
-    expect(dropped.seen.length).to.equal(200 - dropped.network.counts.dropped).and.lessThan(180);
+    expect(dropped.seen.length)
+      .to.equal(200 - dropped.network.counts.dropped)
+      .and.lessThan(180);
     expect(dropped.seen).to.deep.equal(inOrder.filter((n) => dropped.seen.includes(n)));
-    expect(doubled.seen.length).to.equal(200 + doubled.network.counts.duplicated).and.greaterThan(220);
+    expect(doubled.seen.length)
+      .to.equal(200 + doubled.network.counts.duplicated)
+      .and.greaterThan(220);
     expect([...new Set(doubled.seen)]).to.deep.equal(inOrder);
     expect(mixed.seen).to.have.members(inOrder).and.not.deep.equal(inOrder);
   });
@@ -147,7 +151,9 @@ describe('bus: faults of the simulated network', () => {
     right.request('last', 1, { timeoutMs: 50 }).then(settle, settle);
     await clock.run(1000);
     expect([seen, heard, settled, clock.pendingTimers]).to.deep.equal([[], [], false, 0]);
-    expect((await rejection(Promise.race([left.request('n', 1, { timeoutMs: 9 }), clock.run(20)]))).code).to.equal('no_host');
+    expect((await rejection(Promise.race([left.request('n', 1, { timeoutMs: 9 }), clock.run(20)]))).code).to.equal(
+      'no_host',
+    );
     const heir = network.connect('right');
     heir.subscribe('n', ({ body }) => seen.push(body));
     send(1);

@@ -26,7 +26,19 @@ describe('subjects', () => {
       expect(subjectTokens(good), good).to.deep.equal(good.split('.'));
       expect(patternTokens(good), good).to.deep.equal(good.split('.'));
     }
-    for (const bad of ['', '.', 'a.', '.a', 'a..b', 'a b', 'a\tb', 'a\r\nb', 'a\0', 'x'.repeat(513), 'a.'.repeat(32) + 'a']) {
+    for (const bad of [
+      '',
+      '.',
+      'a.',
+      '.a',
+      'a..b',
+      'a b',
+      'a\tb',
+      'a\r\nb',
+      'a\0',
+      'x'.repeat(513),
+      'a.'.repeat(32) + 'a',
+    ]) {
       expect(subjectTokens(bad), JSON.stringify(bad)).to.equal(undefined);
       expect(patternTokens(bad), JSON.stringify(bad)).to.equal(undefined);
     }

@@ -33,10 +33,7 @@ export type Operation =
 
 /** Why a connection must end, in the words a nats-server uses. */
 export type Violation =
-  | 'Unknown Protocol Operation'
-  | 'Parser Error'
-  | 'Maximum Control Line Exceeded'
-  | 'Maximum Payload Violation';
+  'Unknown Protocol Operation' | 'Parser Error' | 'Maximum Control Line Exceeded' | 'Maximum Payload Violation';
 
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
@@ -204,7 +201,8 @@ export class ProtocolParser {
     const taken = chunk.copy(wanted.into, wanted.filledBytes, at);
     wanted.filledBytes += taken;
     if (wanted.filledBytes === totalBytes + 2) {
-      if (wanted.into[totalBytes] !== CARRIAGE_RETURN || wanted.into[totalBytes + 1] !== LINE_FEED) return 'Parser Error';
+      if (wanted.into[totalBytes] !== CARRIAGE_RETURN || wanted.into[totalBytes + 1] !== LINE_FEED)
+        return 'Parser Error';
       this.#finish(wanted, wanted.into.subarray(0, totalBytes));
     }
     return at + taken;

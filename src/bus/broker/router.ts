@@ -63,7 +63,12 @@ export class Router {
 
   /** The sender alone hears it, where it listens for its answer. */
   #tellNobody(from: Peer, replySubject: string): void {
-    const notice = { subject: replySubject, reply: undefined, headerBytes: NO_RESPONDERS.length, payload: NO_RESPONDERS };
+    const notice = {
+      subject: replySubject,
+      reply: undefined,
+      headerBytes: NO_RESPONDERS.length,
+      payload: NO_RESPONDERS,
+    };
     const own = this.#tree.match(replySubject)?.each.find((subscriber) => subscriber.peer === from);
     if (own !== undefined) from.deliver(own, notice);
   }
