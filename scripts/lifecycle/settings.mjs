@@ -173,11 +173,14 @@ function checkModelFile(file) {
  * @returns {string[]} empty when they are the same
  */
 export function settingsDifference(running, wanted) {
+  if ('profile' in running !== 'profile' in wanted) {
+    return [`it runs ${settingsText(running)}, you asked for ${settingsText(wanted)}`];
+  }
   const have = /** @type {Record<string, unknown>} */ (running);
   const want = /** @type {Record<string, unknown>} */ (wanted);
   return [...new Set([...Object.keys(have), ...Object.keys(want)])]
     .filter((name) => have[name] !== want[name])
-    .map((name) => `${name} is ${have[name] ?? 'not set'}, you asked for ${want[name] ?? 'none'}`);
+    .map((name) => `${name} is ${have[name] ?? 'the default'}, you asked for ${want[name] ?? 'the default'}`);
 }
 
 /**
