@@ -9,6 +9,7 @@ import { stdoutReporter } from './lib/reporter.mjs';
 import { describeError } from './lib/script-error.mjs';
 import { setUp } from './setup/steps.mjs';
 import { sanitizerChecks } from './testing/asan.mjs';
+import { makeCoreTestModels } from './testing/core-models.mjs';
 import { closingLine, nothingRan, sumCounts } from './testing/counts.mjs';
 
 process.env.LLAMAESTRO_HOME = path.join(buildDir, 'test-home');
@@ -16,6 +17,7 @@ let total = nothingRan;
 try {
   const reporter = stdoutReporter();
   await setUp({ reporter, coreTests: true });
+  process.env.LLAMAESTRO_TEST_MODELS = await makeCoreTestModels();
   for (const check of await sanitizerChecks(reporter)) total = sumCounts([total, await check.run()]);
 } catch (error) {
   process.stdout.write(describeError(error).join('\n') + '\n');

@@ -13,6 +13,7 @@ import { setUp } from './setup/steps.mjs';
 import { sanitizerChecks } from './testing/asan.mjs';
 import { mochaUnderCoverage, staticCheck, testProgram } from './testing/checks.mjs';
 import { closingLine, sumCounts } from './testing/counts.mjs';
+import { makeCoreTestModels } from './testing/core-models.mjs';
 
 const defaultAsanBeforeS = 900;
 const startedMs = performance.now();
@@ -30,6 +31,7 @@ const mochaArgs = args.filter((word) => word !== '--asan');
 const counted = [];
 try {
   await setUp({ reporter: stdoutReporter(), coreTests: true });
+  process.env.LLAMAESTRO_TEST_MODELS = await makeCoreTestModels();
   const checks = [
     staticCheck('tsc', 'typescript/bin/tsc', ['--noEmit']),
     staticCheck('tsc of the scripts', 'typescript/bin/tsc', ['--noEmit', '-p', path.join(rootDir, 'scripts')]),
