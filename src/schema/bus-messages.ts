@@ -105,6 +105,7 @@ export type Bundle = t.TypeOf<typeof BundleCodec>;
 
 /**
  * Control of one host. `cancel`, `credit` and `resend` name an attempt and are idempotent; `exit` drains nothing.
+ * `credit` says how many frames may have been sent in all since the attempt began, so a repeated one gives nothing twice.
  * `renew` extends the leases of all attempts a gateway runs there; what is not renewed for 15 s is cancelled.
  * `devices` is answered with Devices by a host without a model: asking touches the GPU, so only a planner host is asked.
  */
