@@ -306,7 +306,9 @@ export class ModelInstance implements Tenant {
       const { pid } = await this.parts.node.spawn(hid, this.name);
       if (this.hid === hid) this.pid = pid;
     } catch (thrown) {
-      this.dispatch({ type: 'spawn-failed', hid, error: toLlamaestroError(thrown) });
+      const error = toLlamaestroError(thrown);
+      // A lost answer is no refusal: the host speaks for itself, or its time to start runs out.
+      if (error.code !== 'ack_timeout') this.dispatch({ type: 'spawn-failed', hid, error });
     }
   }
 

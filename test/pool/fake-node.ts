@@ -25,8 +25,10 @@ export interface FakeScript {
   loadMs: number;
   /** What loading a file ends in, said by the host itself. */
   loadErrors: Record<string, LlamaestroError>;
-  /** The answer to `load` gets lost. */
-  muteAboutLoad: boolean;
+  /** The answers to these commands get lost. */
+  mute: ('load' | 'spawn')[];
+  /** What a spawn fails with. */
+  spawnError: LlamaestroError | undefined;
   /** From spawn to 'idle'. */
   startMs: number;
   /** Hosts do not answer `exit`, and take the kill alone. */
@@ -123,7 +125,7 @@ export class FakeHost {
       this.state = 'loading';
       this.say();
       if (script.loadMs !== Infinity) clock.setTimer(script.loadMs, () => this.finishLoad());
-      if (script.muteAboutLoad) return new Promise(() => undefined);
+      if (script.mute.includes('load')) return new Promise(() => undefined);
     }
     if (command.op === 'exit' && !script.deafToExit) clock.setTimer(5, () => this.die(null));
     return {};
@@ -147,7 +149,8 @@ export class FakeNode {
     planErrors: {},
     loadMs: 100,
     loadErrors: {},
-    muteAboutLoad: false,
+    mute: [],
+    spawnError: undefined,
     startMs: 20,
     deafToExit: false,
   };
@@ -203,7 +206,9 @@ export class FakeNode {
     switch (command.op) {
       case 'spawn': {
         const { hid, label } = command;
+        if (this.script.spawnError !== undefined) throw this.script.spawnError;
         this.hosts.push(new FakeHost(hid, label, this, this.network.connect(hid)));
+        if (this.script.mute.includes('spawn')) return new Promise(() => undefined);
         return { pid: 1000 + this.hosts.length };
       }
       case 'kill':

@@ -78,13 +78,27 @@ describe('pool: loading', () => {
     expect(bench.model('a')).to.include({ loads: 2, crashes: 1 });
   });
 
-  it('does not take a lost answer for a refusal: the load goes on', async () => {
+  it('does not take lost answers for refusals: the load goes on', async () => {
     const bench = new Bench();
-    bench.node.script.muteAboutLoad = true;
+    bench.node.script.mute = ['spawn', 'load'];
+    bench.node.script.startMs = 12_000;
     bench.node.script.loadMs = 25_000;
     bench.apply([modelSpec('a')]);
     expect((await bench.lease('a')).model).to.equal('a');
     expect(bench.node.count('spawn')).to.equal(1);
+  });
+
+  it('tells those who wait that no process can be started, and books no bytes for it', async () => {
+    const bench = new Bench();
+    bench.node.script.spawnError = new LlamaestroError('no_host', 'too many processes');
+    bench.apply([modelSpec('a')]);
+    const asked = bench.ask('a');
+    await bench.until('a', 'failed');
+    await settle();
+    expect(codeOf(asked.error)).to.equal('no_host');
+    expect(bench.pool.status().nodes[0]?.bookedBytes).to.deep.equal({ cpu: 0 });
+    bench.node.script.spawnError = undefined;
+    expect((await bench.lease('a')).model).to.equal('a');
   });
 
   it('refuses at once what can never be served, naming what there is', async () => {
