@@ -22,7 +22,7 @@ export function delta(index: number, text = `${String(index)} `): FrameBody {
 }
 
 /** Carries out the commands about frames as a host does. */
-function serveCommands(bus: Bus, hid: string, sender: FrameSender): void {
+export function serveCommands(bus: Bus, hid: string, sender: FrameSender): void {
   bus.subscribe(subjects.host(hid, 'ctl'), (message) => {
     const work = (body: unknown): void => {
       const command = decode(HostCommandCodec, body);
