@@ -9,7 +9,7 @@ namespace llamaestro {
 DecodeLoop::DecodeLoop(LoopParts parts)
     : parts_(std::move(parts)),
       memory_(llama_get_memory(parts_.context)),
-      limits_{parts_.shape.chunkTokens, parts_.shape.batchTokens, parts_.shape.unified},
+      limits_{parts_.shape.chunkTokens, parts_.shape.batchTokens, parts_.shape.unified, parts_.shape.minTokensToMove},
       mailbox_(kMaxWaitingSequences + kMaxSlots),
       usedSlots_(parts_.shape.slots, false) {}
 

@@ -42,8 +42,9 @@ struct ContextShape {
   uint32_t batchTokens = 0;  // n_batch = n_ubatch
   uint32_t outputs = 0;      // n_outputs_max
   bool unified = false;
-  bool pooled = false;  // embed or rerank
-  int pooling = -1;     // llama_pooling_type; -1 leaves it to the model
+  bool pooled = false;           // embed or rerank
+  int pooling = -1;              // llama_pooling_type; -1 leaves it to the model
+  uint32_t minTokensToMove = 8;  // see SchedulerLimits; follows from the plan
 
   uint32_t contextTokens() const { return tokensPerSlot * slots; }
 };

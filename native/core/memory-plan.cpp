@@ -134,6 +134,18 @@ void chooseGpuLayers(LoadPlan& load, const std::function<void()>& stopIfCancelle
   }
 }
 
+// A move copies a whole stream once and then saves a pass over the weights each step. Eight times the break-even,
+// because a sequence may end long before its budget.
+uint32_t tokensThatPayForMove(const MemoryPlan& plan) {
+  uint64_t weights = 1;
+  uint64_t cache = 0;
+  for (const DeviceMemory& device : plan.devices) {
+    weights += device.weightsBytes;
+    cache += device.kvBytes;
+  }
+  return static_cast<uint32_t>(8 + std::min<uint64_t>(8 * 2 * (cache / plan.slots) / weights, 1 << 20));
+}
+
 }  // namespace
 
 std::mutex& loadMutex() {
@@ -175,6 +187,7 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
     load.gpuLayers = onGpu ? std::min(*load.settings.gpuLayers, load.file.blockCount + 1) : 0;
     simulateOrRefuse(load);
   }
+  load.shape.minTokensToMove = tokensThatPayForMove(load.memory);
   load.memory.simulatedMs = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   return load;
 }

@@ -7,8 +7,6 @@ namespace {
 
 // A prompt gains this share of a chunk per step it waits, so that a stream of short ones cannot starve it.
 constexpr uint32_t kAgeingShare = 4;
-// A move pays when the sequence stays for at least this many steps.
-constexpr uint32_t kMinTokensToMove = 8;
 
 uint32_t nextChunk(const SlotView& view, uint32_t chunkTokens) {
   const uint32_t boundary = (view.doneTokens / chunkTokens + 1) * chunkTokens;
@@ -92,7 +90,7 @@ std::optional<SlotMove> planMove(const std::vector<SlotView>& views, const Sched
   if (limits.unified || views.empty()) return std::nullopt;
   const auto highest = std::max_element(views.begin(), views.end(),
                                         [](const SlotView& a, const SlotView& b) { return a.slot < b.slot; });
-  if (!highest->generating() || highest->budgetTokens < kMinTokensToMove) return std::nullopt;
+  if (!highest->generating() || highest->budgetTokens < limits.minTokensToMove) return std::nullopt;
   std::vector<bool> used(highest->slot + 1, false);
   for (const SlotView& view : views) used[view.slot] = true;
   const std::optional<uint32_t> hole = lowestFreeSlot(used);

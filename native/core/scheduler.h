@@ -34,9 +34,10 @@ struct PlannedCall {
 };
 
 struct SchedulerLimits {
-  uint32_t chunkTokens = 256;  // prefill grid: chunks end at multiples of it, so equal prefixes are computed alike
-  uint32_t batchTokens = 256;  // most tokens of one call
-  bool unified = false;        // one KV stream: any mix fits one ubatch
+  uint32_t chunkTokens = 256;    // prefill grid: chunks end at multiples of it, so equal prefixes are computed alike
+  uint32_t batchTokens = 256;    // most tokens of one call
+  bool unified = false;          // one KV stream: any mix fits one ubatch
+  uint32_t minTokensToMove = 8;  // a move pays when the sequence may still generate this many
 };
 
 // First every generating sequence, one token each; then prompts, shortest remainder first with ageing, until a chunk's
