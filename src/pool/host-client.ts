@@ -2,7 +2,8 @@
  * What the pool says to one host: commands that nobody waits for, and the verbs whose answer is the work itself (counting,
  * vectors, scores). Generation is not here: its frames are the orchestra's.
  */
-import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import type { LlamaestroError } from '../base/errors.js';
+import { toLlamaestroError } from '../base/errors.js';
 import type { Bus } from '../bus/bus.js';
 import { subjects } from '../bus/subjects.js';
 import {

@@ -153,16 +153,15 @@ function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: Inst
       const error = suspicion(state, event, context);
       if (error !== undefined) return dying(hid, crashedReady(state, error, context), context, 'kill');
       if (event.type === 'tick' && context.nowMs >= (context.idleUntilMs ?? Infinity)) return leave(hid, context);
+      // Somebody else told it to finish: it refuses new work from now on.
+      if (event.type === 'heard' && event.host === 'draining') return finish(state, context);
       return stay(refreshed(state, event, context));
     }
     case 'evict':
       // Chosen while idle; asked for meanwhile, it stays.
       return context.leased === 0 && context.waiting === 0 ? leave(hid, context) : stay(state);
-    case 'unload': {
-      if (context.leased === 0) return leave(hid, context);
-      const deadlineAtMs = context.nowMs + context.limits.drainMs;
-      return to({ name: 'draining', hid, heardAtMs: state.heardAtMs, deadlineAtMs }, { type: 'shut' });
-    }
+    case 'unload':
+      return finish(state, context);
     case 'shutdown':
       return leave(hid, context, UNLOADED_UNDER_LEASES);
     default:
@@ -211,8 +210,11 @@ function whileStopping(state: StateOf<'stopping'>, event: InstanceEvent, context
 function whileFailed(state: StateOf<'failed'>, event: InstanceEvent, context: InstanceContext): Transition {
   const { failure } = state;
   switch (event.type) {
-    case 'demand':
     case 'tick':
+      // What would only fail again is tried for somebody who asks, not for the sake of the time that passed.
+      if (failure.deterministic) return stay(state);
+      return context.wanted && context.nowMs >= failure.retryAtMs ? place(failure.failures) : stay(state);
+    case 'demand':
       if (context.wanted && context.nowMs >= failure.retryAtMs) return place(failure.failures);
       return turnAway(state, failure, context);
     case 'unload':
@@ -283,6 +285,13 @@ function dying(hid: string, ending: Ending, context: InstanceContext, how: 'kill
 function leave(hid: string, context: InstanceContext, error?: LlamaestroError): Transition {
   const effects: InstanceEffect[] = error === undefined ? [{ type: 'shut' }] : [{ type: 'lose', error }];
   return to({ name: 'stopping', hid, killAtMs: nextKillAt(context) }, ...effects, { type: 'exit', hid });
+}
+
+/** Lets what runs end, then asks the host to go. */
+function finish({ hid, heardAtMs }: StateOf<'ready'>, context: InstanceContext): Transition {
+  if (context.leased === 0) return leave(hid, context);
+  const deadlineAtMs = context.nowMs + context.limits.drainMs;
+  return to({ name: 'draining', hid, heardAtMs, deadlineAtMs }, { type: 'shut' });
 }
 
 function turnAway(state: InstanceState, failure: Failure | undefined, context: InstanceContext): Transition {

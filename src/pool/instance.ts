@@ -132,6 +132,6 @@ export function wakeAtMs(
     case 'stopping':
       return state.killAtMs;
     case 'failed':
-      return context.wanted ? state.failure.retryAtMs : Infinity;
+      return context.wanted && !state.failure.deterministic ? state.failure.retryAtMs : Infinity;
   }
 }

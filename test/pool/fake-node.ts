@@ -3,7 +3,7 @@
  * what the test says. Knows nothing of the pool.
  */
 import type { Clock } from '../../src/base/ports.js';
-import { LlamaestroError } from '../../src/base/errors.js';
+import type { LlamaestroError } from '../../src/base/errors.js';
 import { answer } from '../../src/bus/answer.js';
 import type { Bus } from '../../src/bus/bus.js';
 import type { SimNetwork } from '../../src/bus/sim-bus.js';

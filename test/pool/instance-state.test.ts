@@ -53,6 +53,7 @@ const EVENTS = {
   heardIdle: { ...heard, host: 'idle' },
   heardLoading: { ...heard, host: 'loading', loadFraction: 0.5 },
   heardReady: { ...heard, host: 'ready' },
+  heardDraining: { ...heard, host: 'draining' },
   heardFailed: { ...heard, host: 'failed', error: noMemory },
   heardStalled: { ...heard, host: 'ready', stalledMs: 60_000 },
   loadRefused: { type: 'load-refused', hid: 'h', error: badFile },
@@ -103,6 +104,7 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     heardIdle: 'ready:',
     heardLoading: 'ready:',
     heardReady: 'ready:',
+    heardDraining: 'stopping: shut exit',
     heardFailed: 'stopping failed: failed lose kill',
     heardStalled: 'stopping failed: failed lose kill',
     exited: 'failed: failed lose release',
@@ -116,6 +118,7 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     heardIdle: 'draining:',
     heardLoading: 'draining:',
     heardReady: 'draining:',
+    heardDraining: 'draining:',
     heardFailed: 'stopping: lose kill',
     heardStalled: 'stopping: lose kill',
     exited: 'placing: lose release place',
@@ -128,8 +131,6 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
   failed: { unload: 'unloaded:', shutdown: 'unloaded:' },
   failedForGood: {
     demand: 'same: reject',
-    tick: 'same: reject',
-    lateTick: 'same: reject',
     unload: 'unloaded:',
     shutdown: 'unloaded:',
   },
@@ -231,6 +232,15 @@ describe('instance-state', () => {
     expect(stable).to.have.nested.property('failure.failures', 1);
   });
 
+  it('tries what would only fail again for somebody who asks after the cooldown, and not by itself', () => {
+    expect(step(STATES.failedForGood, EVENTS.tick, { nowMs: NOW + 5000 })).to.equal(STATES.failedForGood);
+    expect(step(STATES.failedForGood, EVENTS.demand, { nowMs: NOW + 5000 })).to.include({ step: 'placing' });
+  });
+
+  it('grants no more when the host was told by somebody else to finish', () => {
+    expect(effectsOf(STATES.ready, EVENTS.heardDraining, { leased: 2 })).to.deep.equal(['shut']);
+  });
+
   it('spreads the pause by a fifth', () => {
     const pause = (jitter: number): number => {
       const state = step(STATES.ready, EVENTS.exited, { jitter });
@@ -289,6 +299,7 @@ describe('instance-state', () => {
     expect(wake(STATES.stopping)).to.equal(NOW);
     expect(wake(STATES.failed)).to.equal(NOW + 1000);
     expect(wake(STATES.failed, { wanted: false })).to.equal(Infinity);
+    expect(wake(STATES.failedForGood)).to.equal(Infinity);
   });
 
   it('never asks twice for the same instant after a tick: no timer spins', () => {

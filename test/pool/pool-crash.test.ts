@@ -26,6 +26,24 @@ describe('pool: crashes', () => {
     expect(bench.model('a').lastError?.message).to.include('SIGKILL');
   });
 
+  it('grants nothing on a host that somebody else told to finish, and serves who waits from the next one', async () => {
+    const bench = new Bench();
+    bench.apply([modelSpec('a')]);
+    const lease = await bench.lease('a');
+    const finishing = bench.node.one('a');
+    finishing.state = 'draining';
+    finishing.say();
+    await bench.until('a', 'draining');
+    const asked = bench.ask('a');
+    await settle();
+    expect([asked.lease, lease.lost.aborted]).to.deep.equal([undefined, false]);
+    lease.release();
+    await bench.until('a', 'ready');
+    await settle();
+    expect(asked.lease?.hid).to.equal(bench.node.one('a').hid).and.not.equal(finishing.hid);
+    expect(bench.model('a').crashes).to.equal(0);
+  });
+
   it('waits longer after each crash in a row', async () => {
     const bench = new Bench();
     bench.apply([modelSpec('a', { residency: 'resident' })]);
