@@ -12,7 +12,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** Values must be JSON; an `error` field may be any thrown value. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Never throws and never waits. `message` is a fixed sentence; what varies goes into `fields`. */
+/** Never throws. `message` is a fixed sentence; what varies goes into `fields`. */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -33,7 +33,10 @@ export interface LogOptions {
   readonly level?: LogLevel;
   /** A file that is appended to (made with its folder when absent), a descriptor, or a sink for lines. Default: stderr. */
   readonly destination?: string | number | { write(line: string): void };
-  /** Each line is written before the call returns: for a process that native code may abort. Default false. */
+  /**
+   * Each line is written before the call returns. Always so for a file; default false for a descriptor, which may be a
+   * terminal or a pipe that nobody reads. True suits a process that native code may abort.
+   */
   readonly sync?: boolean;
   /** Readable lines instead of JSON. Default false. */
   readonly pretty?: boolean;
@@ -41,7 +44,7 @@ export interface LogOptions {
   readonly fields?: LogFields;
 }
 
-/** Bytes that may wait for a slow disk or terminal; lines beyond it are dropped rather than the process held up. */
+/** Bytes that may wait for a slow terminal or pipe; lines beyond it are dropped rather than the process held up. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 /** Names of fields that could hold a prompt, an answer or a secret, at the top of the fields or one level below. */
 const WITHHELD = [
@@ -86,7 +89,7 @@ function readable(line: string): string {
   return `${at} ${String(level).padEnd(5)} ${[String(msg), ...shown].join('  ')}\n`;
 }
 
-function openSink({ destination = 2, sync = false }: LogOptions): Sink {
+function openSink({ destination = 2, sync = typeof destination === 'string' }: LogOptions): Sink {
   if (typeof destination === 'object') return destination;
   return pino.destination({ dest: destination, mkdir: true, sync, maxLength: sync ? 0 : MAX_BUFFERED_BYTES });
 }
