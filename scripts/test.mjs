@@ -11,7 +11,8 @@ import { describeError } from './lib/script-error.mjs';
 import { coreTestsFile } from './setup/addon.mjs';
 import { setUp } from './setup/steps.mjs';
 import { sanitizerChecks } from './testing/asan.mjs';
-import { mochaUnderCoverage, staticCheck, testProgram } from './testing/checks.mjs';
+import { mochaUnderCoverage, staticCheck } from './testing/checks.mjs';
+import { coreTests } from './testing/core-tests.mjs';
 import { closingLine, sumCounts } from './testing/counts.mjs';
 import { makeCoreTestModels } from './testing/core-models.mjs';
 
@@ -38,7 +39,7 @@ try {
     staticCheck('eslint', 'eslint/bin/eslint.js', ['.']),
     staticCheck('prettier', 'prettier/bin/prettier.cjs', ['--check', '.', '--log-level', 'warn']),
     ...(canCheckCpp() ? [staticCheck('clang-format', 'scripts/clang-format.mjs', ['--check'])] : []),
-    testProgram('core-tests', coreTestsFile),
+    coreTests('core-tests', coreTestsFile),
     mochaUnderCoverage(mochaArgs, process.env),
   ];
   await runChecks(checks);
