@@ -54,8 +54,12 @@ export async function startNatsServer(binary: string, port = -1, extra: readonly
   const address = ['-a', '127.0.0.1', '-p', String(port), '--ports_file_dir', folder];
   const child = spawn(binary, [...address, ...extra], { stdio: 'ignore' });
   const exited = once(child, 'exit');
+  // A test run that ends early must not leave the server behind.
+  const end = (): void => void child.kill('SIGKILL');
+  process.once('exit', end);
   const stop = async (): Promise<void> => {
-    child.kill('SIGKILL');
+    process.removeListener('exit', end);
+    end();
     await exited;
     rmSync(folder, { recursive: true, force: true });
   };
