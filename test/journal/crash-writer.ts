@@ -10,8 +10,23 @@ import { acceptRecord, COMPLETED } from './contract.js';
 const [, , path = '', prefix = '', limit = '0'] = process.argv;
 let said = 0;
 
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes at once and whole; when the reader lags, the pipe says EAGAIN until it has room again. */
+function print(line: string): void {
+  for (;;) {
+    try {
+      writeSync(1, line);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(pause, 0, 0, 1);
+    }
+  }
+}
+
 function say(fact: string): void {
-  writeSync(1, `${fact}\n`);
+  print(`${fact}\n`);
   said += 1;
   if (said === Number(limit)) process.kill(process.pid, 'SIGKILL');
 }
