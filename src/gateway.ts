@@ -47,6 +47,8 @@ export interface Gateway {
   stop(drain?: AbortSignal): Promise<void>;
 }
 
+/** Ended runs are kept in the journal for so long. */
+const KEPT_MS = 30 * 24 * 3600 * 1000;
 /** The profile that a first start takes. */
 const FIRST_PROFILE = 'demo';
 /** Folder of the profiles that come with the program, beside `src` and `dist`. */
@@ -143,6 +145,8 @@ async function assemble(
   });
   const interrupted = await orchestra.recover();
   if (interrupted > 0) log.warn('runs of a former process were ended as interrupted', { count: interrupted });
+  const pruned = await journal.prune(clock.wallMs() - KEPT_MS);
+  if (pruned > 0) log.info('old runs were deleted from the journal', { count: pruned });
   const first = await firstProfile(choice, catalog, profiles, log);
   await profiles.start(first);
 
