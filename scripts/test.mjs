@@ -11,8 +11,7 @@ import { describeError } from './lib/script-error.mjs';
 import { coreTestsFile } from './setup/addon.mjs';
 import { setUp } from './setup/steps.mjs';
 import { sanitizerChecks } from './testing/asan.mjs';
-import { mochaUnderCoverage, staticCheck } from './testing/checks.mjs';
-import { coreTests } from './testing/core-tests.mjs';
+import { mochaUnderCoverage, staticCheck, testProgram } from './testing/checks.mjs';
 import { closingLine, sumCounts } from './testing/counts.mjs';
 import { makeCoreTestModels } from './testing/core-models.mjs';
 
@@ -39,7 +38,7 @@ try {
     staticCheck('eslint', 'eslint/bin/eslint.js', ['.']),
     staticCheck('prettier', 'prettier/bin/prettier.cjs', ['--check', '.', '--log-level', 'warn']),
     ...(canCheckCpp() ? [staticCheck('clang-format', 'scripts/clang-format.mjs', ['--check'])] : []),
-    coreTests('core-tests', coreTestsFile),
+    testProgram('core-tests', coreTestsFile),
     mochaUnderCoverage(mochaArgs, process.env),
   ];
   await runChecks(checks);

@@ -12,7 +12,6 @@ import { createProgressReader, progressText } from '../setup/build-progress.mjs'
 import { compilerCacheEnv } from '../setup/compiler-cache.mjs';
 import { ensureLlamaSource } from '../setup/vendor.mjs';
 import { testProgram } from './checks.mjs';
-import { coreTests } from './core-tests.mjs';
 
 const asanDir = path.join(rootDir, 'build-asan');
 const logPath = path.join(asanDir, 'build.log');
@@ -44,7 +43,7 @@ export async function sanitizerChecks(reporter) {
     ASAN_OPTIONS: `${common}:detect_leaks=1`,
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
   };
-  const checks = [coreTests('core-tests under asan', path.join(asanDir, 'core-tests'), env)];
+  const checks = [testProgram('core-tests under asan', path.join(asanDir, 'core-tests'), env)];
   if (withAddon && process.platform === 'linux') checks.push(streamCheck(env));
   return checks;
 }
