@@ -1,6 +1,19 @@
 /** HTTP to the gateway, errors as they are everywhere else. Exit code 2 means that nothing answers. */
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { isErrorCode, LlamaestroError } from '../base/errors.js';
+import type { GatewayConfig } from '../schema/config.js';
+
+/** Where the gateway of this home was started, if `npm start` did it; else where the configuration says. */
+export function defaultUrl(config: GatewayConfig): string {
+  try {
+    const record = JSON.parse(readFileSync(config.paths.pidFile, 'utf8')) as { readonly url?: unknown };
+    if (typeof record.url === 'string') return record.url;
+  } catch {
+    // No record, or none that can be read: the configuration decides.
+  }
+  return `http://${config.host}:${String(config.port)}`;
+}
 
 /** The base URL given to the program, or its default. */
 export function urlOf(command: Command): string {

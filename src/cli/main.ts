@@ -3,13 +3,14 @@
 import { Command } from 'commander';
 import { readGatewayConfig } from '../schema/config.js';
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import { defaultUrl } from './client.js';
 import { addStatus } from './status.js';
 import { addSwitch } from './switch.js';
 
 const config = readGatewayConfig();
 const program = new Command('llamaestro')
   .description('Runs a whole set of local language models as one orchestra')
-  .option('--url <url>', 'where the gateway listens', `http://${config.host}:${String(config.port)}`)
+  .option('--url <url>', 'where the gateway listens', defaultUrl(config))
   .showHelpAfterError();
 addStatus(program);
 addSwitch(program);

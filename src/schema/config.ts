@@ -69,6 +69,7 @@ export interface HomePaths {
   readonly logs: string;
   readonly models: string;
   readonly profiles: string;
+  /** Written by `npm start`: where the gateway of this home listens. */
   readonly pidFile: string;
   /** Shared by all CPU hosts that take turns (LoadOptions.stepLock). */
   readonly stepLock: string;
@@ -171,7 +172,7 @@ export function homePaths(home: string): HomePaths {
     logs: join(root, 'logs'),
     models: join(root, 'models'),
     profiles: join(root, 'profiles'),
-    pidFile: join(root, 'gateway.pid'),
+    pidFile: join(root, 'gateway.json'),
     stepLock: join(root, 'step.lock'),
   };
 }
