@@ -17,6 +17,8 @@ using Holder = std::shared_ptr<Environment>;
 struct Registry {
   std::mutex mutex;
   std::vector<std::weak_ptr<Environment>> environments;
+  // What must not be released any more, see shutdownAll.
+  std::vector<std::shared_ptr<Environment>> kept;
 };
 
 Registry& registry() {
@@ -67,8 +69,10 @@ bool Environment::shutdownAll() {
   }
   bool inTime = true;
   for (const auto& environment : alive) inTime = environment->shutdown() && inTime;
-  // The references must not be released outside their environment: let them leak, the process ends.
-  new std::vector<std::shared_ptr<Environment>>(std::move(alive));
+  // The references must not be released outside their environment: keep them, the process ends.
+  std::lock_guard<std::mutex> lock(registry().mutex);
+  auto& kept = registry().kept;
+  kept.insert(kept.end(), alive.begin(), alive.end());
   return inTime;
 }
 
