@@ -18,8 +18,8 @@ const logPath = path.join(asanDir, 'build.log');
 const config = 'RelWithDebInfo';
 const streamScript = path.join(rootDir, 'scripts', 'testing', 'asan-stream.mjs');
 
-/** Half the time of cmake's own choice to compile; with asserts. */
-const fast = '-O1';
+/** Half the time of cmake's own choice to compile; asserts off, as in the build that people run. */
+const fast = '-O1 -DNDEBUG';
 
 const common = 'halt_on_error=1:abort_on_error=0:strict_string_checks=1:check_initialization_order=1';
 
