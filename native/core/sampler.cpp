@@ -66,6 +66,11 @@ llama_token bestToken(const float* logits, int32_t vocabSize) {
   return best;
 }
 
+// The best logit must be a number: softmax over anything else is garbage.
+void requireFinite(float logit) {
+  if (!std::isfinite(logit)) throw Failure(codes::kInternal, "the model computed a logit that is not a finite number");
+}
+
 }  // namespace
 
 SamplingChoice resolveSampling(const SequenceRequest& request, uint32_t vocabSize) {
@@ -101,7 +106,7 @@ Sampler::~Sampler() = default;
 Sampler::Sampler(Sampler&&) noexcept = default;
 
 llama_token Sampler::accept(llama_token token, float logit) {
-  if (!std::isfinite(logit)) throw Failure(codes::kInternal, "the model computed a logit that is not a finite number");
+  requireFinite(logit);
   common_sampler_accept(sampler_.get(), token, true);
   return token;
 }
@@ -123,6 +128,7 @@ llama_token Sampler::pick(const float* logits) {
   }
   if (!hasSuppressed_ && choice_.topK > 0 && choice_.topK <= kMaxFastTopK) {
     selectTop(logits, vocabSize_, choice_.topK, candidates_);
+    requireFinite(candidates_.front().logit);
     return pickFrom(candidates_, true);
   }
   return pickSlowly(logits);
@@ -130,7 +136,14 @@ llama_token Sampler::pick(const float* logits) {
 
 llama_token Sampler::pickSlowly(const float* logits) {
   candidates_.resize(static_cast<size_t>(vocabSize_));
-  for (llama_token id = 0; id < vocabSize_; ++id) candidates_[static_cast<size_t>(id)] = {id, logits[id], 0.0f};
+  float best = -INFINITY;
+  for (llama_token id = 0; id < vocabSize_; ++id) {
+    candidates_[static_cast<size_t>(id)] = {id, logits[id], 0.0f};
+    // A not-a-number wins and stays: it must not reach the samplers, which assert on what follows from it.
+    if (!(logits[id] <= best)) best = logits[id];
+    if (std::isnan(best)) break;
+  }
+  requireFinite(best);
   return pickFrom(candidates_, false);
 }
 

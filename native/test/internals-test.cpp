@@ -159,10 +159,11 @@ TEST("sampler: the short cuts pick the same tokens as the full path") {
 TEST("sampler: numbers that are not finite are an error, not a token") {
   const ModelPtr model = loadModel("tiny");
   const auto vocabSize = static_cast<size_t>(llama_vocab_n_tokens(llama_model_get_vocab(model.get())));
-  for (const float bad : {std::nanf(""), -INFINITY}) {
-    for (const float temperature : {0.0f, 0.8f}) {
+  for (const float bad : {std::nanf(""), -INFINITY, INFINITY}) {
+    for (const auto& [temperature, topK] : {std::pair{0.0f, 40}, std::pair{0.8f, 40}, std::pair{0.8f, 0}}) {
       SamplingChoice choice;
       choice.temperature = temperature;
+      choice.topK = topK;
       Sampler sampler(model.get(), choice);
       const std::vector<float> logits(vocabSize, bad);
       bool threw = false;
