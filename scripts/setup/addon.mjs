@@ -20,6 +20,14 @@ const bytesPerJob = 1.5 * 2 ** 30;
 /** Where cmake puts the core's test program. */
 export const coreTestsFile = path.join(buildDir, process.platform === 'win32' ? 'core-tests.exe' : 'core-tests');
 
+/**
+ * What the addon is built for here; throws where that cannot be built, before anything else takes time.
+ * @returns {import('./gpu.mjs').GpuChoice}
+ */
+export function chosenGpu() {
+  return chooseGpu(process.env.LLAMAESTRO_GPU, lookForGpus(), process.env.CUDA_ARCHITECTURES);
+}
+
 /** @type {import('./steps.mjs').Step} */
 export const vendorStep = {
   name: 'llama.cpp source',
@@ -66,7 +74,7 @@ function cmakeStep(name, target, product) {
  * @returns {Promise<string>} for what it was built
  */
 export async function buildTarget(target, treeDir, { status, logPath, startedMs }) {
-  const gpu = chooseGpu(process.env.LLAMAESTRO_GPU, lookForGpus(), process.env.CUDA_ARCHITECTURES);
+  const gpu = chosenGpu();
   const source = await ensureLlamaSource({ status, logPath });
   const shared = ['-d', rootDir, '-O', treeDir, '-B', 'Release'];
   const env = compilerCacheEnv();

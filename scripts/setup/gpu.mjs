@@ -23,6 +23,9 @@ export const gpuChoices = Object.freeze(['auto', 'cuda', 'metal', 'vulkan', 'cpu
  * @typedef {{ gpu: 'cuda' | 'metal' | 'vulkan' | 'cpu', reason: string, architectures: string }} GpuChoice
  */
 
+const installToolkit =
+  "install the CUDA toolkit: sudo apt-get install -y cuda-toolkit (NVIDIA's package repository) or nvidia-cuda-toolkit " +
+  "(Debian non-free, Ubuntu; older), elsewhere your system's CUDA packages; then put nvcc on PATH or set CUDA_PATH";
 const cpuOnPurpose = 'to build for the CPU on purpose: LLAMAESTRO_GPU=cpu';
 
 /**
@@ -57,7 +60,7 @@ function cuda(facts, architectures, reason) {
   const missing = [...(facts.nvcc ? [] : ['the CUDA compiler (nvcc)']), ...(facts.cublas ? [] : ['cuBLAS'])];
   if (missing.length > 0) {
     throw new ScriptError(`${reason}, but ${missing.join(' and ')} cannot be found`, {
-      remedy: `install the CUDA toolkit with cuBLAS (Debian, Ubuntu: ${toolkitCommand}; elsewhere your system's CUDA packages; then put nvcc on PATH or set CUDA_PATH); ${cpuOnPurpose}`,
+      remedy: `${installToolkit}; ${cpuOnPurpose}`,
     });
   }
   const list = architectures || detectedArchitectures(facts.computeCapabilities);
@@ -68,8 +71,6 @@ function cuda(facts, architectures, reason) {
   }
   return { gpu: 'cuda', reason, architectures: list };
 }
-
-const toolkitCommand = 'sudo apt-get install -y cuda-toolkit';
 
 /**
  * @param {GpuFacts} facts

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { buildDir, setupLogDir } from '../lib/paths.mjs';
 import { withLock } from '../lib/lock.mjs';
 import { ScriptError, describeError } from '../lib/script-error.mjs';
-import { addonStep, coreTestsStep, vendorStep } from './addon.mjs';
+import { addonStep, chosenGpu, coreTestsStep, vendorStep } from './addon.mjs';
 import { packagesStep, sqliteStep } from './dependencies.mjs';
 import { checkPrerequisites } from './prerequisites.mjs';
 import { demoModelsStep, distStep } from './products.mjs';
@@ -46,6 +46,7 @@ export async function setUp({ reporter, force = false, coreTests = false, models
   return withLock(path.join(buildDir, 'setup.lock'), { waitMs: lockWaitMs, onWait }, async () => {
     if (!force && allReady(native, ours)) return false;
     checkPrerequisites();
+    chosenGpu();
     if (force) [...native, ...ours].forEach((step) => step.forget?.());
     await together([runStep(packagesStep, reporter)]);
     await together([runAll(native, reporter), runAll(ours, reporter)]);
