@@ -77,7 +77,7 @@ export async function buildTarget(target, treeDir, { status, logPath, startedMs 
   const gpu = chosenGpu();
   const source = await ensureLlamaSource({ status, logPath });
   const shared = ['-d', rootDir, '-O', treeDir, '-B', 'Release'];
-  const env = compilerCacheEnv();
+  const env = { ...compilerCacheEnv(), ...(gpu.nvcc ? { CUDACXX: gpu.nvcc } : {}) };
   const remedy = 'the log says what the compiler did not like; after a change of compiler or toolkit remove build/';
   const since = () => performance.now() - startedMs;
   /** @param {{ total?: number }} known */

@@ -3,7 +3,7 @@
  * Which backend the addon is built for. The choice is a pure function over what the machine shows; it never falls
  * back quietly from a GPU that is there.
  */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { capture, findOnPath, isExecutable } from '../lib/exec.mjs';
 import { ScriptError } from '../lib/script-error.mjs';
@@ -20,7 +20,8 @@ export const gpuChoices = Object.freeze(['auto', 'cuda', 'metal', 'vulkan', 'cpu
  * @property {readonly string[]} computeCapabilities of the visible devices, as "9.0"
  * @property {boolean} vulkanTools glslc and the Vulkan header were found
  *
- * @typedef {{ gpu: 'cuda' | 'metal' | 'vulkan' | 'cpu', reason: string, architectures: string }} GpuChoice
+ * @typedef {{ gpu: 'cuda' | 'metal' | 'vulkan' | 'cpu', reason: string, architectures: string,
+ *   nvcc?: string }} GpuChoice `nvcc`: with which compiler, for cuda
  */
 
 const installToolkit =
@@ -69,7 +70,7 @@ function cuda(facts, architectures, reason) {
       remedy: `name it, for example CUDA_ARCHITECTURES=89 (RTX 40) or 90 (H100); ${cpuOnPurpose}`,
     });
   }
-  return { gpu: 'cuda', reason, architectures: list };
+  return { gpu: 'cuda', reason, architectures: list, ...(facts.nvcc ? { nvcc: facts.nvcc } : {}) };
 }
 
 /**
@@ -138,7 +139,7 @@ function findToolkit(env) {
   const roots = [env.CUDAToolkit_ROOT, env.CUDA_PATH, env.CUDA_HOME, '/usr/local/cuda', '/opt/cuda'];
   const candidates = [env.CUDACXX, findOnPath('nvcc'), ...roots.map((root) => root && path.join(root, 'bin', 'nvcc'))];
   const nvcc = candidates.find((file) => file && isExecutable(file));
-  const own = nvcc ? [path.resolve(nvcc, '../..')] : [];
+  const own = nvcc ? [path.resolve(nvcc, '../..'), path.resolve(realpathSync(nvcc), '../..')] : [];
   const prefixes = [...own, ...roots.filter((root) => root !== undefined), '/usr'];
   const header = prefixes.some((root) => hasFile([root, `${root}/include`, ...targets(root)], 'cublas_v2.h'));
   const library = prefixes.some((root) => libraryFolders(root).some((folder) => holdsCublas(folder)));
