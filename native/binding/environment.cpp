@@ -218,8 +218,10 @@ void Environment::onCleanup(void* context) {
   self->engineClass_.Reset();
   napi_release_threadsafe_function(self->door_, napi_tsfn_abort);
   self->door_ = nullptr;
-  // Threads that still run may use this object at any time, so it is never freed.
-  if (!inTime) new std::shared_ptr<Environment>(self);
+  if (inTime) return;
+  // Threads that still run may use this object at any time.
+  std::lock_guard<std::mutex> lock(registry().mutex);
+  registry().kept.push_back(self);
 }
 
 bool Environment::shutdown() {
