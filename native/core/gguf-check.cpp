@@ -18,6 +18,8 @@ constexpr uint64_t kMaxKeyBytes = 65535;
 constexpr uint64_t kMaxTensorNameBytes = 63;  // GGML_MAX_NAME with its end
 constexpr double kMaxBlocks = 512;            // LLAMA_MAX_LAYERS: more is an assert in llama.cpp
 constexpr double kMaxSplits = 9999;
+constexpr double kMaxExperts = 1024;  // LLAMA_MAX_EXPERTS
+constexpr const char* kTokensKey = "tokenizer.ggml.tokens";
 
 using Metadata = std::map<std::string, GgufValue>;
 
@@ -55,10 +57,13 @@ Metadata readMetadata(GgufReader& reader, uint64_t count) {
   for (uint64_t i = 0; i < count; ++i) {
     const std::string key = reader.readString(kMaxKeyBytes);
     if (key.empty()) reader.refuse("a key without a name");
-    GgufValue value = reader.readValue();
+    GgufValue value = reader.readValue(key == kTokensKey);
     const bool isFloat = value.type == gguf::kFloat32 || value.type == gguf::kFloat64;
-    if (isFloat && !std::isfinite(value.number)) reader.refuse(key + " is not a finite number");
-    if (endsWith(key, "epsilon") && (!isFloat || value.number < 0)) reader.refuse(key + " must be zero or more");
+    // Infinity means "no bound" in some keys.
+    if (isFloat && std::isnan(value.number)) reader.refuse(key + " is not a number");
+    if (endsWith(key, "epsilon") && (!isFloat || std::isinf(value.number) || value.number < 0)) {
+      reader.refuse(key + " must be a finite number, zero or more");
+    }
     if (!metadata.emplace(key, std::move(value)).second) reader.refuse("the key " + key + " occurs twice");
   }
   return metadata;
@@ -110,6 +115,46 @@ TensorExtent readTensor(GgufReader& reader) {
   return extent;
 }
 
+// llama.cpp reads the arrays beside the tokens without asking for their length, and asserts that no two tokens are
+// equal.
+void checkVocabulary(const GgufReader& reader, Metadata& metadata) {
+  const auto tokens = metadata.find(kTokensKey);
+  if (tokens == metadata.end()) return;
+  const uint64_t count = tokens->second.arrayLength;
+  for (const char* key : {"tokenizer.ggml.scores", "tokenizer.ggml.token_type"}) {
+    const auto found = metadata.find(key);
+    if (found != metadata.end() && found->second.arrayLength < count) {
+      reader.refuse(std::string(key) + " is shorter than the vocabulary");
+    }
+  }
+  if (textOf(metadata, "tokenizer.ggml.model") == "hybriddna") return;  // repeats tokens by design
+  std::vector<uint64_t>& hashes = tokens->second.stringHashes;
+  std::sort(hashes.begin(), hashes.end());
+  const auto same =
+      std::adjacent_find(hashes.begin(), hashes.end(), [](uint64_t a, uint64_t b) { return a == b && a != 0; });
+  if (same != hashes.end()) reader.refuse("a token occurs twice in the vocabulary");
+}
+
+// The counts that llama.cpp asserts while it reads the shape of a model.
+void checkCounts(const GgufReader& reader, const Metadata& metadata, const GgufSummary& summary) {
+  const std::string prefix = summary.architecture + ".";
+  integerOf(reader, metadata, prefix + "nextn_predict_layers", 0, summary.blockCount, 0);
+  const double experts = integerOf(reader, metadata, prefix + "expert_count", 0, kMaxExperts, 0);
+  const auto used = metadata.find(prefix + "expert_used_count");
+  const bool perLayer = used != metadata.end() && used->second.type == gguf::kArray;
+  if (summary.architecture.compare(0, 7, "hunyuan") == 0 && experts <= 1)
+    return;  // a dense model that says "one expert"
+  if (!perLayer)
+    integerOf(reader, metadata, prefix + "expert_used_count", experts > 0 ? 1 : 0, experts, experts > 0 ? 1 : 0);
+  if (experts > 0 && used == metadata.end()) reader.refuse(prefix + "expert_used_count is missing");
+  const double groups = integerOf(reader, metadata, prefix + "expert_group_count", 0, std::max(0.0, experts - 1), 0);
+  if (groups <= 1) return;
+  if (std::fmod(experts, groups) != 0) reader.refuse(prefix + "expert_group_count does not divide the experts");
+  if (integerOf(reader, metadata, prefix + "expert_group_used_count", 1, groups - 1, 0) == 0) {
+    reader.refuse(prefix + "expert_group_used_count is missing");
+  }
+}
+
 // One file: its header and the extents of its tensors.
 GgufSummary checkPart(const std::string& path, double expectedSplit) {
   GgufReader reader(path);
@@ -123,7 +168,7 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
   const uint64_t keyCount = reader.readUint64();
   if (summary.tensorCount > kMaxTensors) reader.refuse("it claims " + std::to_string(summary.tensorCount) + " tensors");
   if (keyCount > kMaxKeys) reader.refuse("it claims " + std::to_string(keyCount) + " keys");
-  const Metadata metadata = readMetadata(reader, keyCount);
+  Metadata metadata = readMetadata(reader, keyCount);
 
   summary.splitCount = static_cast<uint32_t>(integerOf(reader, metadata, "split.count", 0, kMaxSplits, 1));
   if (summary.splitCount == 0) summary.splitCount = 1;
@@ -141,8 +186,12 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
         static_cast<uint32_t>(integerOf(reader, metadata, prefix + "block_count", whole, kMaxBlocks, 0));
     summary.contextTokens =
         static_cast<uint32_t>(integerOf(reader, metadata, prefix + "context_length", 0, 4294967295.0, 0));
-    summary.poolingType = static_cast<int>(integerOf(reader, metadata, prefix + "pooling_type", 0, 4, -1));
-    const auto tokens = metadata.find("tokenizer.ggml.tokens");
+    // Files without pooling say so with a number out of range.
+    const double pooling = integerOf(reader, metadata, prefix + "pooling_type", -1, 4294967295.0, -1);
+    summary.poolingType = pooling > 4 ? -1 : static_cast<int>(pooling);
+    if (summary.tensorCount > 0) checkCounts(reader, metadata, summary);
+    checkVocabulary(reader, metadata);
+    const auto tokens = metadata.find(kTokensKey);
     if (tokens != metadata.end())
       summary.vocabSize = static_cast<uint32_t>(std::min<uint64_t>(tokens->second.arrayLength, INT32_MAX));
   }

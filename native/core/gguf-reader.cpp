@@ -154,7 +154,15 @@ void GgufReader::skipArray(uint32_t type, uint64_t length) {
   skip(length * each);
 }
 
-GgufValue GgufReader::readValue() {
+uint64_t GgufReader::hashString() {
+  const std::string text = readString(kMaxStringBytes);
+  if (text.empty()) return 0;
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+GgufValue GgufReader::readValue(bool hashStrings) {
   GgufValue value;
   value.type = readUint32();
   if (value.type == gguf::kString) {
@@ -162,7 +170,11 @@ GgufValue GgufReader::readValue() {
   } else if (value.type == gguf::kArray) {
     const uint32_t elementType = readUint32();
     value.arrayLength = readUint64();
-    skipArray(elementType, value.arrayLength);
+    if (hashStrings && elementType == gguf::kString) {
+      for (uint64_t i = 0; i < value.arrayLength; ++i) value.stringHashes.push_back(hashString());
+    } else {
+      skipArray(elementType, value.arrayLength);
+    }
   } else {
     const uint64_t bytes = scalarBytes(value.type);
     if (bytes == 0) refuse("a value of the unknown type " + std::to_string(value.type));

@@ -20,6 +20,7 @@ struct GgufValue {
   double number = 0;  // exact up to 2^53
   std::string text;
   uint64_t arrayLength = 0;
+  std::vector<uint64_t> stringHashes;  // of a string array, when asked for; 0 for empty strings
 };
 
 class GgufReader {
@@ -36,7 +37,8 @@ class GgufReader {
   uint64_t readUint64();
   // A string of at most `maxBytes` bytes; longer ones are refused.
   std::string readString(uint64_t maxBytes);
-  GgufValue readValue();
+  // `hashStrings`: keep a hash of every element of a string array.
+  GgufValue readValue(bool hashStrings);
 
   // Throws Failure model_unusable: "FILE is not a usable GGUF file: WHAT".
   [[noreturn]] void refuse(const std::string& what) const;
@@ -45,6 +47,7 @@ class GgufReader {
   void take(void* to, uint64_t bytes);
   void skip(uint64_t bytes);
   void skipArray(uint32_t type, uint64_t length);
+  uint64_t hashString();
 
   std::string path_;
   int fd_ = -1;

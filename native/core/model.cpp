@@ -90,7 +90,15 @@ bool Model::isAbortable() const {
   return !llama_model_is_recurrent(model_.get()) && !llama_model_is_hybrid(model_.get());
 }
 
+// llama.cpp ends the process when it is asked for text without a vocabulary.
+void Model::requireVocabulary() const {
+  if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE) {
+    throw Failure(codes::kInvalidRequest, "this model has no vocabulary: it takes token ids only", "prompt");
+  }
+}
+
 std::vector<llama_token> Model::tokenizeText(const std::string& text, bool framed, bool special) const {
+  requireVocabulary();
   if (text.size() > kMaxTextBytes) {
     throw Failure(codes::kInvalidRequest, "the text has more than 64 MiB", "prompt",
                   {{"bytes", static_cast<double>(text.size())}});
@@ -140,6 +148,7 @@ std::vector<llama_token> Model::tokenize(const Prompt& prompt) const {
 }
 
 std::string Model::piece(llama_token token) const {
+  if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE) return {};
   std::string bytes(32, '\0');
   int32_t count = llama_token_to_piece(vocab(), token, bytes.data(), static_cast<int32_t>(bytes.size()), 0, false);
   if (count < 0) {
@@ -151,6 +160,7 @@ std::string Model::piece(llama_token token) const {
 }
 
 std::string Model::detokenize(const std::vector<double>& tokens) const {
+  requireVocabulary();
   const std::vector<llama_token> ids = checkTokens(tokens);
   if (ids.size() > kMaxTextBytes) throw Failure(codes::kInvalidRequest, "too many tokens", "tokens");
   std::string bytes(ids.size() * 8 + 16, '\0');

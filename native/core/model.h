@@ -43,6 +43,7 @@ class Model {
   void describe(const LoadPlan& plan, EngineInfo& info) const;
 
  private:
+  void requireVocabulary() const;
   std::vector<llama_token> checkTokens(const std::vector<double>& tokens) const;
 
   ModelPtr model_;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <vector>
 
 #include "engine.h"
 #include "gguf-check.h"
@@ -25,6 +26,12 @@ class Header {
   Header& keyText(const std::string& key, const std::string& value) { return text(key).u32(8).text(value); }
   Header& keyNumber(const std::string& key, uint32_t value) { return text(key).u32(4).u32(value); }
   Header& keyFloat(const std::string& key, float value) { return text(key).u32(6).f32(value); }
+  Header& tokens(const std::vector<std::string>& all) {
+    text("tokenizer.ggml.tokens").u32(9).u32(8).u64(all.size());
+    for (const std::string& one : all) text(one);
+    return *this;
+  }
+  Header& append(const std::string& bytes) { return raw(bytes.data(), bytes.size()); }
   const std::string& bytes() const { return bytes_; }
 
  private:
@@ -40,6 +47,7 @@ struct Shape {
   uint32_t version = 3;
   uint64_t tensors = 1;
   uint64_t extraKeys = 0;
+  std::string moreKeys;  // bytes of keys that extraKeys counts
   uint32_t blocks = 2;
   float epsilon = 1e-5f;
   uint32_t dimensions = 1;
@@ -55,6 +63,7 @@ std::string fileOf(const Shape& shape) {
   header.keyText("general.architecture", "llama").keyText("general.name", "made up");
   header.keyNumber("llama.block_count", shape.blocks);
   header.keyFloat("llama.attention.layer_norm_rms_epsilon", shape.epsilon);
+  header.append(shape.moreKeys);
   header.text("blk.0.attn_norm.weight").u32(shape.dimensions);
   for (uint32_t i = 0; i < std::min(shape.dimensions, 8u); ++i) header.u64(i == 0 ? shape.length : 1);
   header.u32(shape.type).u64(shape.offset);
@@ -136,6 +145,16 @@ TEST("gguf check: every damaged header is refused with a sentence") {
     shape.epsilon = epsilon;
     checkRefused(shape, "epsilon");
   }
+  shape = {};
+  shape.extraKeys = 1;
+  shape.moreKeys = Header().tokens({"a", "b", "a"}).bytes();
+  checkRefused(shape, "twice");
+  shape.moreKeys = Header().keyNumber("llama.expert_count", 8).bytes();
+  checkRefused(shape, "expert_used_count");
+  shape.moreKeys = Header().keyNumber("llama.expert_used_count", 2).bytes();
+  checkRefused(shape, "expert_used_count");
+  shape.moreKeys = Header().keyNumber("llama.nextn_predict_layers", 3).bytes();
+  checkRefused(shape, "nextn_predict_layers");
   shape = {};
   shape.type = 8;
   checkRefused(shape, "quantised vector");
