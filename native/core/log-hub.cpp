@@ -49,6 +49,12 @@ void keepLine(int level, std::string text) {
   if (all.lines.size() > kKeptLogLines) all.lines.pop_front();
 }
 
+// llama.cpp ends a failed load with a line that repeats just that.
+bool saysNothing(const std::string& line) {
+  const std::string end = ": failed to load model";
+  return line.size() >= end.size() && line.compare(line.size() - end.size(), end.size(), end) == 0;
+}
+
 void onLog(ggml_log_level level, const char* text, void*) { addLogText(static_cast<int>(level), text); }
 
 void onAbort(const char* message) {
@@ -97,7 +103,8 @@ std::string lastErrorLine(uint64_t after) {
   Hub& all = hub();
   std::lock_guard<std::mutex> lock(all.mutex);
   for (auto kept = all.lines.rbegin(); kept != all.lines.rend() && kept->line.number > after; ++kept) {
-    if (kept->line.level == GGML_LOG_LEVEL_ERROR && kept->thread == std::this_thread::get_id()) return kept->line.text;
+    if (kept->line.level != GGML_LOG_LEVEL_ERROR || kept->thread != std::this_thread::get_id()) continue;
+    if (!saysNothing(kept->line.text)) return kept->line.text;
   }
   return {};
 }

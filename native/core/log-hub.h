@@ -23,7 +23,7 @@ void installLogHub();
 // Lines with a number above `after`, oldest first, at most kKeptLogLines; older ones are gone.
 std::vector<LogLine> recentLogLines(uint64_t after = 0);
 
-// The newest line of level error written by this thread since `after`; empty when there is none.
+// The newest line of level error written by this thread since `after` that names a cause; empty when there is none.
 std::string lastErrorLine(uint64_t after = 0);
 
 // Number of the newest line.

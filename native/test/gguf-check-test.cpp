@@ -189,6 +189,18 @@ TEST("gguf check: a file cut anywhere is refused") {
   }
 }
 
+TEST("gguf check: what only llama.cpp can judge carries its own last error line") {
+  std::string bytes = fileOf({});
+  // The first "llama" is the value of general.architecture.
+  bytes.replace(bytes.find("llama"), 5, "nosuc");
+  LoadOptions options;
+  options.file = write(bytes);
+  const Result<MemoryPlan> plan = planMemory(options);
+  CHECK(!plan.ok());
+  CHECK_EQUAL(plan.error().code, "model_unusable");
+  CHECK(plan.error().message.find("nosuc") != std::string::npos);
+}
+
 TEST("gguf check: no file, a folder and a zero byte in the name are refused") {
   for (const std::string& path : {std::string("/nowhere/model.gguf"), std::string("/tmp"), std::string("a\0b", 3)}) {
     CHECK_EQUAL(checkGguf(path).error().code, "model_unusable");

@@ -223,7 +223,7 @@ TEST("devices: the CPU comes last and has less free than it has") {
   CHECK(physicalCoresAllowed() >= 1);
 }
 
-TEST("log: nothing reaches stderr, and a failed load tells the last error line") {
+TEST("log: lines of llama.cpp are kept, at most so many") {
   const uint64_t before = newestLogNumber();
   Driver driver(loadOptions("tiny"));
   CHECK(newestLogNumber() > before);
