@@ -52,6 +52,8 @@ export interface GatewayParts {
 export class SimGateway {
   readonly life: number;
   readonly clock: ProcessClock;
+  /** The same clock, for those whose timers belong to requests: orchestra and receiver. */
+  readonly requestClock: ProcessClock;
   readonly name: string;
   readonly orchestra: Orchestra;
   readonly pool: Pool;
@@ -67,6 +69,7 @@ export class SimGateway {
     this.name = `gateway ${String(life)}`;
     const clock = new ProcessClock(parts.clock);
     this.clock = clock;
+    this.requestClock = new ProcessClock(clock);
     const [gid, nid] = [random.id('gw'), random.id('node')];
     const bus = network.connect(this.name);
     this.bus = bus;
@@ -83,11 +86,11 @@ export class SimGateway {
     const node = nodeClient(bus, nid, DEFAULT_LIMITS);
     const pool = createPool({ ...shared, gid, node, limits: { maxWaiting: 6 } });
     this.pool = watchLeases(sabotage.pool?.(pool) ?? pool, { clock, gateway: life, leases });
-    this.receiver = new FrameReceiver({ bus, clock, log, gid });
+    this.receiver = new FrameReceiver({ bus, clock: this.requestClock, log, gid });
     const { journal } = parts;
     const orchestra = createOrchestra({
       ...shared,
-      ...{ receiver: this.receiver, gid, journal },
+      ...{ receiver: this.receiver, gid, journal, clock: this.requestClock },
       pool: this.pool,
       profile: () => profile,
     });

@@ -60,7 +60,7 @@ export interface History {
     /** Leases out and requests queued, summed over the models, when nobody wanted anything any more. */
     readonly leased: number;
     readonly queued: number;
-    /** Timers of the gateway then, beside one for each model. */
+    /** Timers of orchestra and receiver a second later. */
     readonly requestTimers: number;
     /** Host processes after the models' time to live. */
     readonly hosts: number;

@@ -12,8 +12,8 @@ const CLIENTS = 8;
 const QUIET_LIMIT_MS = 300_000;
 /** Longest pause of a model that failed again and again. */
 const BACKOFF_MS = 80_000;
-/** Timers of a gateway at rest: one of the resident model, one of the node agent. */
-const TIMERS_AT_REST = 2;
+/** Timers of a request are gone so long after its end. */
+const TIMERS_GONE_MS = 1000;
 /** How often, and how long each time, the model that needs all bytes is asked for: the network may still lose a word. */
 const BIGGEST_TRIES = 3;
 const LOAD_LIMIT_MS = 60_000;
@@ -63,11 +63,13 @@ async function comeToRest(world: World, gateway: SimGateway): Promise<AtRest> {
   const sum = (of: 'leased' | 'queued'): number => pool.status().models.reduce((total, model) => total + model[of], 0);
   await reach(world, () => orchestra.status().running === 0, 'runs are still under way');
   await reach(world, () => sum('leased') === 0, 'leases are still out');
+  await clock.run(TIMERS_GONE_MS);
   const [leased, queued, streams] = [sum('leased'), sum('queued'), receiver.size];
+  const requestTimers = gateway.requestClock.pendingTimers;
   await clock.run(BACKOFF_MS + TTL_MS);
-  // All but the resident model have left by now.
+  // All but the resident model have left by now, unless a word got lost once more.
+  await reach(world, () => spawner.hosts.length <= 1, 'hosts do not leave');
   const hosts = Math.max(0, spawner.hosts.length - 1);
-  const requestTimers = Math.max(0, gateway.clock.pendingTimers - TIMERS_AT_REST);
   const biggest = await loadBiggest(world, gateway);
   return { leased, queued, streams, hosts, requestTimers, biggest };
 }
