@@ -8,7 +8,7 @@ import { ProfileFileCodec, type ModelFields, type ProfileFile, type Role } from 
 import { pathTo, strayKeys } from '../schema/stray-keys.js';
 import { nearestWord } from './nearest-word.js';
 import { DEFAULT_SLOTS, MAX_DURATION_MS, MAX_MODELS, MAX_ROUTES, MIN_CONTEXT_PER_SLOT } from './profile-defaults.js';
-import { durationMs } from './units.js';
+import { durationMs } from '../schema/units.js';
 
 export interface Problem {
   readonly path: string;

@@ -21,7 +21,7 @@ import {
   DEFAULT_TTL_MS,
   MAX_CONTEXT_TOKENS,
 } from './profile-defaults.js';
-import { durationMs, sizeBytes } from './units.js';
+import { durationMs, sizeBytes } from '../schema/units.js';
 
 export interface ResolveInput {
   /** Free of problems (`checkProfile`). */

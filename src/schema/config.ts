@@ -6,6 +6,7 @@ import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { LlamaestroError } from '../base/errors.js';
 import { LOG_LEVELS, type LogLevel } from '../base/log.js';
+import { sizeBytes } from './units.js';
 
 /** Variables as a process gets them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -197,22 +198,10 @@ export function parseDeviceLimits(text: string): DeviceLimits {
     if (device === undefined || count === undefined) {
       refuse('LLAMAESTRO_DEVICE_LIMITS', `'${part.trim()}' must look like cpu=2GiB or cuda0=8GiB`);
     }
-    limits[device] = Math.floor(Number(count) * BYTES_PER_UNIT[(unit ?? 'B') as keyof typeof BYTES_PER_UNIT]);
+    limits[device] = sizeBytes(`${count}${unit ?? 'B'}`);
   }
   return limits;
 }
-
-const BYTES_PER_UNIT = {
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  TB: 1e12,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-  TiB: 2 ** 40,
-} as const;
 
 function readEngineAndLog(env: Environment): Pick<NodeConfig, 'engine' | 'logLevel'> {
   return {

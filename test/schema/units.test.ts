@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { durationMs, sizeBytes } from '../../src/profile/units.js';
+import { durationMs, sizeBytes } from '../../src/schema/units.js';
 
 describe('units', () => {
   it('turns durations into milliseconds', () => {

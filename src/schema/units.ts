@@ -1,4 +1,4 @@
-/** Durations and sizes as profiles write them, in milliseconds and bytes. Pure; the patterns are those of the schema's codecs. */
+/** Durations and sizes as profiles and the environment write them, in milliseconds and bytes. Pure; the patterns are those of the schema's codecs. */
 import { assert } from '../base/assert.js';
 
 const MS_PER_UNIT: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
