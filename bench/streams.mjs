@@ -21,7 +21,7 @@ const context = slots * 512;
 const sides = {
   llamaestro: () => startOurs(['--model', values.model, '--context', String(context), '--slots', String(slots)]),
   'llama-server': () =>
-    startPeer(values.peer, ['-m', values.model, '-c', String(context), '-np', String(slots), '-t', '2', '--no-mmap']),
+    startPeer(values.peer, ['-m', values.model, '-c', String(context), '-np', String(slots), '-t', '2']),
 };
 
 const rates = {};
