@@ -35,6 +35,7 @@ function named({ name, runId }: Visit, broken: readonly string[]): readonly stri
 function visitRules(visit: Visit, history: History, records: ReadonlyMap<string, RunRecord>): string[] {
   const { outcome, runId, events, endedAtMs, askedAtMs, budgetMs } = visit;
   if (outcome === 'pending') return ['never came to an end'];
+  if (visit.refusal === 'internal') return ['refused for a fault of ours'];
   if (runId === undefined) return events.length > 0 ? ['events without a run'] : [];
   const record = records.get(runId);
   if (record === undefined) return ['a client has an id that the journal does not know'];
@@ -93,6 +94,10 @@ function resultRules(visit: Visit, result: RunResult, record: RunRecord, history
   const text = visit.events.map((event) => (event.type === 'delta' ? event.text : '')).join('');
   if (text !== result.text) broken.push('the text of the result is not the text of the deltas');
   broken.push(...answerRules(visit, result, history));
+  if (result.error?.code === 'internal') broken.push(`failed for a fault of ours: ${result.error.message}`);
+  const dispatched = result.attempts.filter(({ hid, code }) => hid !== '' && code !== 'journal_unavailable');
+  const highest = dispatched.at(-1)?.attempt ?? 0;
+  if (highest > record.attempt) broken.push(`attempt ${highest} is shown, ${record.attempt} is journalled`);
   if (history.calm) {
     const fine =
       result.status === 'completed' || visit.cancelledAtMs !== undefined || result.error?.code === 'deadline';
@@ -126,6 +131,7 @@ function leaseRules(lease: LeaseNote, { visits, calm, lives }: History): string[
   if (released > 1) broken.push(`${name}: released ${released} times`);
   const visit = visits.find(({ runId }) => runId === rid);
   if (released === 0 && !lost && lease.gateway === lives) broken.push(`${name}: never settled`);
+  if (calm && lost) broken.push(`${name}: lost without a fault`);
   const cancelledAtMs = Math.max(visit?.cancelledAtMs ?? Infinity, lease.grantedAtMs);
   const heldMs = (settledAtMs ?? Infinity) - cancelledAtMs;
   if (calm && heldMs > CALM_CANCEL_MS && cancelledAtMs < Infinity)
