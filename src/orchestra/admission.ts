@@ -2,11 +2,12 @@
  * One request between `submit` and its acceptance: whether its model can take it, within its own budget of time. Ends
  * early with the caller, the drain or the deadline. Knows no runs.
  */
-import { LlamaestroError } from '../base/errors.js';
-import type { Clock, Timer } from '../base/ports.js';
+import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import { sleep, type Clock, type Random, type Timer } from '../base/ports.js';
 import type { Pool } from '../pool/pool.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
+import { afterFailure } from './retry-policy.js';
 import { budgetOf, tooLate } from './run-driver.js';
 
 /** What admission found out about a request and its model. */
@@ -20,6 +21,7 @@ export interface Fit {
 /** Make one when the request comes, `end` it when it is accepted or refused: it holds a timer and a listener until then. */
 export class Admission {
   readonly askedAtMs: number;
+  private readonly budgetMs: number;
   private readonly controller = new AbortController();
   private readonly deadline: Timer;
   private readonly leave = (): void => this.controller.abort(this.caller?.reason);
@@ -27,9 +29,9 @@ export class Admission {
   private readonly ended: Promise<never>;
 
   constructor(
-    private readonly parts: { readonly clock: Clock; readonly pool: Pool },
+    private readonly parts: { readonly clock: Clock; readonly random: Random; readonly pool: Pool },
     private readonly request: RunRequest,
-    profile: Profile,
+    private readonly profile: Profile,
     private readonly caller: AbortSignal | undefined,
   ) {
     this.askedAtMs = parts.clock.nowMs();
@@ -39,6 +41,7 @@ export class Admission {
     });
     this.ended.catch(() => undefined); // it may end while nobody waits
     const budgetMs = budgetOf(request, profile);
+    this.budgetMs = budgetMs;
     this.deadline = parts.clock.setTimer(budgetMs, () => this.controller.abort(tooLate(budgetMs)));
     caller?.addEventListener('abort', this.leave, { once: true });
     if (caller?.aborted === true) this.leave();
@@ -60,8 +63,7 @@ export class Admission {
       });
     }
     signal.throwIfAborted();
-    const counted = pool.count(spec.name, this.request.prompt, signal);
-    const { tokens, contextTokensPerSlot } = await Promise.race([counted, this.ended]);
+    const { tokens, contextTokensPerSlot } = await this.count(spec.name);
     const roomTokens = contextTokensPerSlot - tokens;
     if (roomTokens < 1) throw tooLong(this.request, spec.name, tokens, contextTokensPerSlot);
     if (!pool.admits(spec.name)) {
@@ -69,6 +71,27 @@ export class Admission {
     }
     signal.throwIfAborted();
     return { roomTokens, warnings: warningsFor(this.request, roomTokens) };
+  }
+
+  /** Whoever counts may die at it, as a host may: the same table decides whether to ask again. */
+  private async count(model: string): Promise<{ tokens: number; contextTokensPerSlot: number }> {
+    const { clock, random, pool } = this.parts;
+    const { signal } = this.controller;
+    let lastPauseMs = 0;
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await Promise.race([pool.count(model, this.request.prompt, signal), this.ended]);
+      } catch (thrown) {
+        const { code } = toLlamaestroError(thrown);
+        const remainingMs = this.askedAtMs + this.budgetMs - clock.nowMs();
+        const { retries } = this.profile;
+        const failure = { code, deliveredTokens: 0, attempts, crashes: 0, retries, remainingMs, lastPauseMs };
+        const verdict = afterFailure(failure, random.next());
+        if (signal.aborted || verdict.action !== 'retry') throw thrown;
+        lastPauseMs = verdict.pauseMs;
+        await sleep(clock, lastPauseMs, signal);
+      }
+    }
   }
 
   /** Takes timer and listener back. Idempotent. */

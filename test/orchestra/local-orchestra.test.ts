@@ -19,6 +19,8 @@ async function refused(more: Partial<RunRequest>, prepare: (parts: Stage) => voi
   return error;
 }
 
+const ROOM = { tokens: 3, contextTokensPerSlot: 100 };
+
 /** Submits and lets the run come as far as the host. */
 async function begin(parts: Stage): Promise<Run> {
   const run = await parts.orchestra.submit(request());
@@ -67,6 +69,20 @@ describe('orchestra/local-orchestra: admission', () => {
   it('passes on what counting says', async () => {
     const broken = new LlamaestroError('model_unusable', 'the file is cut short');
     expect(await refused({}, ({ pool }) => (pool.counted = () => Promise.reject(broken)))).to.equal(broken);
+  });
+
+  it('asks again when whoever counts has died, within the retries of the profile', async () => {
+    const parts = await stage();
+    let asked = 0;
+    const died = new LlamaestroError('host_lost', 'the planner host ended before it answered');
+    parts.pool.counted = () => (asked++ === 0 ? Promise.reject(died) : Promise.resolve(ROOM));
+    const submitted = parts.orchestra.submit(request());
+    await parts.clock.run(100);
+    expect((await submitted).id).to.match(/^run_/);
+    parts.pool.counted = () => Promise.reject(died);
+    const error = refusal(parts.orchestra.submit(request()));
+    await parts.clock.run(5000);
+    expect(await error).to.equal(died);
   });
 
   it('takes the time of admission from the budget of the request', async () => {

@@ -14,7 +14,7 @@ const TASKS = [
   'Hello!',
   'Write a Python function that reverses a list',
   'Tell me about the history of bread, from the first ovens to the baker around the corner who opens at five',
-  `Summarise this: ${'rivers and owls '.repeat(30)}`,
+  `Summarise this: ${'rivers and owls '.repeat(55)}`,
 ];
 const MODELS = ['auto', 'auto', 'auto', 'fast', 'fast', 'general', 'coder', 'big', 'nobody', 'vectors'];
 

@@ -73,7 +73,9 @@ export function engineFaults(chance: number, random: Random): readonly FakeFault
   if (random.next() >= chance) return [];
   const atToken = 1 + Math.floor(random.next() * 400);
   const faults: readonly FakeFault[] = [
+    { kind: 'crash', atToken: 1 },
     { kind: 'crash', atToken },
+    { kind: 'stall', atToken: 1 },
     { kind: 'stall', atToken },
     { kind: 'stall', atToken, forMs: random.next() * 8000 },
     { kind: 'sequence_error', atToken, code: 'out_of_memory' },

@@ -27,7 +27,9 @@ export const BIGGEST = 'big';
 const TRACE_LINES = 60;
 
 function model(name: string, slots: number, more: Partial<ModelSpec> = {}): ModelSpec {
-  const load = { file: `/models/${name}.gguf`, purpose: 'generate', contextTokens: slots * 1024, slots } as const;
+  const file = `/models/${name}.gguf`;
+  // Small chunks: a long prompt takes many steps, so that some are cut short before their first token.
+  const load = { file, purpose: 'generate', contextTokens: slots * 1024, slots, chunkTokens: 32 } as const;
   return modelSpec(name, { load, ttlMs: TTL_MS, ...more });
 }
 
