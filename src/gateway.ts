@@ -80,10 +80,12 @@ export async function startGateway(
 }
 
 async function openBus(config: GatewayConfig, log: Logger): Promise<{ bus: Bus; broker?: Broker }> {
-  const shared = { name: 'gateway', clock: systemClock, random: systemRandom, log };
-  if (config.natsUrl !== undefined) return { bus: await connectNats({ ...shared, servers: config.natsUrl }) };
-  const broker = await startBroker({ clock: systemClock, random: systemRandom, log });
-  return { broker, bus: await connectNats({ ...shared, servers: broker.url, token: broker.token }) };
+  const ports = { clock: systemClock, random: systemRandom, log };
+  if (config.natsUrl !== undefined) {
+    return { bus: await connectNats({ ...ports, name: 'gateway', servers: config.natsUrl }) };
+  }
+  const broker = await startBroker(ports);
+  return { broker, bus: broker.attach() };
 }
 
 async function assemble(

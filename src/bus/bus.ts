@@ -1,6 +1,7 @@
 /**
- * The bus port: publish, subscribe, request. Three implementations pass one conformance suite: `nats-bus` against the
- * embedded broker, `nats-bus` against a real nats-server, and `sim-bus` for the simulator. Bodies are JSON values.
+ * The bus port: publish, subscribe, request. What passes the one conformance suite: `nats-bus` against the embedded broker
+ * and against a real nats-server, the broker's own `local-bus` with either, and `sim-bus` for the simulator. Bodies are
+ * JSON values.
  */
 
 /** A message as a subscriber sees it. */

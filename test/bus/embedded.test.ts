@@ -17,6 +17,34 @@ describe('bus: nats client on the embedded broker', () => {
   });
 });
 
+describe('bus: without a socket on the embedded broker, beside the nats client', () => {
+  for (const attached of ['left', 'right', 'both']) {
+    describe(`${attached} attached`, () =>
+      busConformance(async () => {
+        const broker = await startBroker(ports);
+        const isAttached = (name: string): boolean => attached === 'both' || attached === name;
+        return realWorld(broker, () => broker.close(), (name) => (isAttached(name) ? broker.attach() : undefined));
+      }));
+  }
+
+  it('drops what is not JSON, and says so of an answer', async () => {
+    const broker = await startBroker(ports);
+    const bus = broker.attach();
+    const seen: unknown[] = [];
+    bus.subscribe('raw', ({ body }) => seen.push(body));
+    const foreign = await connect({ servers: broker.url, token: broker.token });
+    foreign.subscribe('ask', { callback: (_error, message) => message.respond('{not json') });
+    for (const text of ['{not json', '', '\xff', '{"json":true}']) foreign.publish('raw', text);
+    await foreign.flush();
+    expect(seen).to.deep.equal([{ json: true }]);
+    const error = await rejection(bus.request('ask', {}, { timeoutMs: 5000 }));
+    expect(error).to.include({ code: 'internal', message: 'the answer on the bus is not JSON' });
+    await foreign.close();
+    await bus.close();
+    await broker.close();
+  });
+});
+
 describe('bus: what the nats client adds', () => {
   let broker: Broker;
   const buses: Bus[] = [];

@@ -5,14 +5,19 @@ import type { Bus } from '../../src/bus/bus.js';
 import { connectNats } from '../../src/bus/nats-bus.js';
 import type { BusWorld } from './conformance.js';
 
-/** Connections to `server`; `close` closes them and then calls `end`. */
-export function realWorld(server: { url: string; token?: string }, end: () => Promise<void>): BusWorld {
+/** Connections to `server`, or what `instead` gives; `close` closes them and then calls `end`. */
+export function realWorld(
+  server: { url: string; token?: string },
+  end: () => Promise<void>,
+  instead: (name: string) => Bus | undefined = () => undefined,
+): BusWorld {
   const buses = new Set<Bus>();
   return {
     async connect(name) {
       const { url: servers, token } = server;
       const ports = { clock: systemClock, random: systemRandom, log: silentLogger };
-      const bus = await connectNats({ servers, name, ...ports, ...(token === undefined ? {} : { token }) });
+      const bus =
+        instead(name) ?? (await connectNats({ servers, name, ...ports, ...(token === undefined ? {} : { token }) }));
       buses.add(bus);
       return bus;
     },

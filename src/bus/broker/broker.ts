@@ -7,8 +7,10 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Logger } from '../../base/log.js';
 import type { Clock, Random } from '../../base/ports.js';
+import type { Bus } from '../bus.js';
 import { Connection } from './connection.js';
 import { DEFAULT_BROKER_LIMITS, type BrokerLimits } from './limits.js';
+import { LocalBus } from './local-bus.js';
 import { errorLine, infoLine } from './protocol-writer.js';
 import { Router } from './router.js';
 
@@ -32,8 +34,10 @@ export interface Broker {
   /** What a client must show. A secret: passed on in the environment, never in arguments or logs. */
   readonly token: string;
   readonly port: number;
-  /** Connections open now. */
+  /** Connections open now; a bus without a socket is none. */
   connections(): number;
+  /** A bus for this process itself, without a socket. Close it before the broker. */
+  attach(): Bus;
   /** Delivers what is written, closes every connection, frees the port. Idempotent. */
   close(): Promise<void>;
 }
@@ -48,6 +52,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     token,
     port,
     connections: () => driver.connections,
+    attach: () => driver.attach(),
     close: () => driver.close(),
   };
 }
@@ -75,6 +80,11 @@ class BrokerDriver {
 
   get connections(): number {
     return this.#connections.size;
+  }
+
+  attach(): Bus {
+    const { clock, random, log } = this.options;
+    return new LocalBus({ router: this.#router, maxPayloadBytes: this.#limits.payloadBytes, clock, random, log });
   }
 
   async listen(port: number): Promise<void> {
