@@ -3,9 +3,9 @@ import Router from '@koa/router';
 import type { Context } from 'koa';
 import { LlamaestroError } from '../base/errors.js';
 import type { Run } from '../orchestra/orchestra.js';
-import type { RunEvent, RunResult } from '../schema/run.js';
+import type { RunResult } from '../schema/run.js';
 import type { ApiParts } from './app.js';
-import type { Parsed, Rendering, SseFrame } from './doors.js';
+import type { Parsed, Rendering } from './doors.js';
 import { parseExecute, renderExecute } from './execute-door.js';
 import { parseChat, parseCompletion, renderChat, renderCompletion } from './openai-door.js';
 import { readJson } from './read-body.js';
@@ -13,10 +13,6 @@ import { streamSse } from './sse.js';
 
 /** What a client that left is told, should anybody look. */
 const LEFT = 'the client closed the connection';
-
-async function* framesOf(events: AsyncIterable<RunEvent>, rendering: Rendering): AsyncGenerator<SseFrame> {
-  for await (const event of events) yield* rendering.frames(event);
-}
 
 function leaving(run: Run, parsed: Parsed): () => void {
   return () => {
@@ -52,7 +48,7 @@ async function serve<P extends Parsed>(
   ctx.set('x-run-id', run.id);
   if (gone.signal.aborted || ctx.res.destroyed) return onLeave();
   if (parsed.stream) {
-    return streamSse(ctx, (signal) => framesOf(run.events(0, signal), rendered), { ...parts, onLeave });
+    return streamSse(ctx, (signal) => run.events(0, signal), (event) => rendered.frames(event), { ...parts, onLeave });
   }
   const result = await resultOf(ctx, run, onLeave);
   if (result.error === undefined) {

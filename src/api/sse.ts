@@ -26,24 +26,26 @@ export interface SseOptions {
 }
 
 /**
- * Answers with a stream of `frames`; returns at once, the frames follow. The frame marked `last` closes the stream. When
- * the client leaves, `signal` given to `frames` aborts.
+ * Answers with a stream of `framesOf` each of `events`; returns at once, the frames follow. The frame marked `last` closes
+ * the stream. When the client leaves, `signal` given to `events` aborts.
  */
-export async function streamSse(
+export async function streamSse<T>(
   ctx: Context,
-  frames: (signal: AbortSignal) => AsyncIterable<SseFrame>,
+  events: (signal: AbortSignal) => AsyncIterable<T>,
+  framesOf: (event: T) => readonly SseFrame[],
   options: SseOptions,
 ): Promise<void> {
   await middleware(ctx, () => {
     const stream = (ctx as Context & { sse: SseStream }).sse;
-    void pump(stream, frames, options);
+    void pump(stream, events, framesOf, options);
     return Promise.resolve();
   });
 }
 
-async function pump(
+async function pump<T>(
   stream: SseStream,
-  frames: (signal: AbortSignal) => AsyncIterable<SseFrame>,
+  events: (signal: AbortSignal) => AsyncIterable<T>,
+  framesOf: (event: T) => readonly SseFrame[],
   options: SseOptions,
 ): Promise<void> {
   const left = new AbortController();
@@ -62,14 +64,16 @@ async function pump(
     });
   }
   try {
-    for await (const { last, ...frame } of frames(left.signal)) {
-      if (left.signal.aborted) return;
-      if (last === true) {
-        ended = true;
-        stream.sendEnd(frame);
-        return;
+    for await (const event of events(left.signal)) {
+      for (const frame of framesOf(event)) {
+        if (left.signal.aborted) return;
+        if (frame.last === true) {
+          ended = true;
+          stream.sendEnd(frame);
+          return;
+        }
+        if (!stream.write(frame)) await once(stream, 'drain', { signal: left.signal });
       }
-      if (!stream.write(frame)) await once(stream, 'drain', { signal: left.signal });
     }
   } catch (thrown) {
     if (!left.signal.aborted) options.log.error('a stream broke', { error: String(thrown) });

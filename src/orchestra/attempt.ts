@@ -74,6 +74,7 @@ class AttemptDriver {
   private timer: Timer | undefined;
   private stream: { consumed(frames: number): void; close(): void } | undefined;
   private heard = false;
+  private heardAtMs = 0;
   private sawDelta = false;
   private readonly onAbort = (): void => this.cancel(toLlamaestroError(this.signal.reason));
   private readonly onLost = (): void => {
@@ -152,10 +153,21 @@ class AttemptDriver {
     }
   }
 
+  /** One timer, moved on lazily: frames come far more often than silence. */
   private watchSilence(): void {
+    this.heardAtMs = this.context.clock.nowMs();
+    this.timer ??= this.lookIn(this.context.silenceMs);
+  }
+
+  private lookIn(delayMs: number): Timer {
     const { clock, silenceMs } = this.context;
-    this.timer?.cancel();
-    this.timer = clock.setTimer(silenceMs, () => {
+    return clock.setTimer(delayMs, () => {
+      const leftMs = this.heardAtMs + silenceMs - clock.nowMs();
+      if (leftMs > 0) {
+        // At least a millisecond: a remainder lost to rounding must not spin.
+        this.timer = this.lookIn(Math.max(1, leftMs));
+        return;
+      }
       const code = this.sawDelta ? 'token_stall' : 'prefill_stall';
       this.cancel(new LlamaestroError(code, `no word from the host for ${String(silenceMs)} ms`));
     });

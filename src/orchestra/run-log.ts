@@ -27,8 +27,9 @@ export class RunLog {
       this.dropped++;
     }
     this.ended = isTerminal(body);
-    for (const wake of this.waiting) wake();
+    const waiting = [...this.waiting];
     this.waiting.clear();
+    for (const wake of waiting) wake();
     return event;
   }
 
@@ -42,34 +43,90 @@ export class RunLog {
   }
 
   /** Events with seq > afterSeq: what there is, then what comes, until the terminal one or the abort. */
-  async *read(afterSeq = 0, signal?: AbortSignal): AsyncGenerator<RunEvent, void, undefined> {
-    let next = afterSeq + 1;
-    while (!signal?.aborted) {
-      if (next <= this.dropped) {
-        throw new LlamaestroError('client_too_slow', `events up to ${String(this.dropped)} are no longer kept`);
-      }
-      const event = this.events[next - this.dropped - 1];
-      if (event !== undefined) {
-        next++;
-        yield event;
-        if (isTerminal(event)) return;
-      } else if (this.ended) {
-        return;
-      } else {
-        await this.wakeUp(signal);
-      }
+  read(afterSeq = 0, signal?: AbortSignal): AsyncIterableIterator<RunEvent> {
+    return new LogReader(this, afterSeq, signal);
+  }
+
+  /** The event numbered `seq`, undefined while it has not come. Throws `client_too_slow` when it is no longer kept. */
+  at(seq: number): RunEvent | undefined {
+    if (seq > this.dropped) return this.events[seq - this.dropped - 1];
+    throw new LlamaestroError('client_too_slow', `events up to ${String(this.dropped)} are no longer kept`);
+  }
+
+  /** Calls `wake` once, after the next event, unless `forget` comes first. */
+  onNext(wake: () => void): void {
+    this.waiting.add(wake);
+  }
+
+  forget(wake: () => void): void {
+    this.waiting.delete(wake);
+  }
+}
+
+/**
+ * One reading of a log. Written out instead of an async generator, because every token passes here once per reader: one
+ * promise each, and one abort listener for the whole reading. `next` is called by one caller at a time.
+ */
+class LogReader implements AsyncIterableIterator<RunEvent> {
+  private isOver = false;
+  private pending: { resolve(next: IteratorResult<RunEvent>): void; reject(error: unknown): void } | undefined;
+  private nextSeq: number;
+  private readonly wake = (): void => this.serve();
+
+  constructor(
+    private readonly log: RunLog,
+    afterSeq: number,
+    private readonly signal: AbortSignal | undefined,
+  ) {
+    this.nextSeq = afterSeq + 1;
+    signal?.addEventListener('abort', this.wake, { once: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<RunEvent>> {
+    return new Promise((resolve, reject) => {
+      this.pending = { resolve, reject };
+      this.serve();
+    });
+  }
+
+  return(): Promise<IteratorResult<RunEvent>> {
+    this.end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** Answers the reader if it waits and can be answered. */
+  private serve(): void {
+    const { pending } = this;
+    if (pending === undefined) return;
+    try {
+      const next = this.take();
+      if (next === undefined) return this.log.onNext(this.wake);
+      this.pending = undefined;
+      pending.resolve(next);
+    } catch (error) {
+      this.end();
+      this.pending = undefined;
+      pending.reject(error);
     }
   }
 
-  private wakeUp(signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.waiting.delete(wake);
-        signal?.removeEventListener('abort', wake);
-        resolve();
-      };
-      this.waiting.add(wake);
-      signal?.addEventListener('abort', wake, { once: true });
-    });
+  private take(): IteratorResult<RunEvent> | undefined {
+    if (this.isOver || this.signal?.aborted === true) return this.end();
+    const event = this.log.at(this.nextSeq);
+    if (event === undefined) return this.log.isEnded ? this.end() : undefined;
+    this.nextSeq++;
+    if (isTerminal(event)) this.end();
+    return { done: false, value: event };
+  }
+
+  private end(): IteratorResult<RunEvent> {
+    this.isOver = true;
+    this.log.forget(this.wake);
+    this.signal?.removeEventListener('abort', this.wake);
+    return { done: true, value: undefined };
   }
 }
