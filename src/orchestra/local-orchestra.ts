@@ -76,7 +76,7 @@ class LocalOrchestra implements Orchestra {
     const route = { ...choice, ms: clock.nowMs() - askedAtMs };
     const fit = await admission.check(spec);
     const id = random.id('run');
-    await journal.accept({
+    const accepted = journal.accept({
       id,
       gid,
       profile: profile.name,
@@ -85,12 +85,15 @@ class LocalOrchestra implements Orchestra {
       promptHash: promptHash(request.prompt),
       acceptedAtMs: clock.wallMs(),
     });
-    const run = new RunDriver(this.parts, { id, request, profile, spec, route, askedAtMs, ...fit });
-    this.keep(run);
-    void journal.route(id, route).catch((thrown: unknown) => {
+    const admitted = { id, request, profile, spec, route, askedAtMs, ...fit };
+    const run = new RunDriver(this.parts, admitted, accepted);
+    const routed = journal.route(id, route);
+    void run.start();
+    routed.catch((thrown: unknown) => {
       this.parts.log.warn('the journal did not take a route', { rid: id, error: String(thrown) });
     });
-    void run.start();
+    await accepted;
+    this.keep(run);
     return run;
   }
 

@@ -49,7 +49,11 @@ export function tooLate(budgetMs: number): LlamaestroError {
   return new LlamaestroError('deadline', `the run took longer than ${String(budgetMs)} ms`);
 }
 
-/** Runs an admitted request to its end. Construct after the journal said it is accepted; `start` once. */
+/**
+ * Runs an admitted request to its end; `start` once. `accepted` is the journal's word on its acceptance, which may still be
+ * under way, so that one commit takes it and the first attempt: without it no host hears of the run, and a refused one
+ * ends without a record and without a result.
+ */
 export class RunDriver implements Run {
   readonly id: string;
   readonly result: Promise<RunResult>;
@@ -70,8 +74,10 @@ export class RunDriver implements Run {
   constructor(
     private readonly parts: OrchestraParts,
     private readonly admitted: Admitted,
+    private readonly accepted: Promise<void>,
   ) {
     const { clock } = parts;
+    accepted.catch((thrown: unknown) => this.stop.abort(thrown));
     this.id = admitted.id;
     this.startedMs = clock.nowMs();
     const budgetMs = budgetOf(admitted.request, admitted.profile);
@@ -160,7 +166,7 @@ export class RunDriver implements Run {
     }
     stage = 'ack';
     try {
-      const won = await this.parts.journal.dispatch(this.id, number, hid);
+      const [won] = await Promise.all([this.parts.journal.dispatch(this.id, number, hid), this.accepted]);
       if (!won) throw new LlamaestroError('internal', `attempt ${String(number)} is fenced off`);
     } catch (thrown) {
       lease.release();
@@ -259,6 +265,7 @@ export class RunDriver implements Run {
 
   private async end(status: RunResult['status'], finishReason: FinishReason, error?: LlamaestroError): Promise<void> {
     this.deadline.cancel();
+    if (!(await this.wasAccepted())) return;
     const wire = error?.toWire();
     const recorded = await this.record(status, wire);
     const failed = recorded ?? wire;
@@ -279,6 +286,13 @@ export class RunDriver implements Run {
     if (failed === undefined) this.log.append({ type: 'completed', result });
     else this.log.append({ type: finalStatus === 'cancelled' ? 'cancelled' : 'failed', result, error: failed });
     this.finish(result);
+  }
+
+  private wasAccepted(): Promise<boolean> {
+    return this.accepted.then(
+      () => true,
+      () => false,
+    );
   }
 
   /** The terminal record, before anything is visible. Returns the error that replaces the outcome when it cannot be kept. */

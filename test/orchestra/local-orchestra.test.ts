@@ -63,7 +63,33 @@ describe('orchestra/local-orchestra: admission', () => {
   });
 
   it('accepts nothing that the journal does not hold', async () => {
-    expect((await refused({}, ({ journal }) => (journal.failing = true))).code).to.equal('journal_unavailable');
+    const parts = await stage();
+    parts.journal.failing = true;
+    expect((await refusal(parts.orchestra.submit(request()))).code).to.equal('journal_unavailable');
+    await parts.clock.run(20);
+    expect(await parts.journal.scan(10)).to.deep.equal([]);
+    expect(parts.orchestra.status()).to.include({ running: 0, accepted: 0 });
+    expect(
+      parts.pool.asks.every(({ signal }) => signal.aborted),
+      'nobody waits for a lease any more',
+    ).to.equal(true);
+    expect(parts.host.gens, 'no host heard of it').to.deep.equal([]);
+    expect(parts.clock.pendingTimers).to.equal(0);
+  });
+
+  it('asks no host before the acceptance is durable, and gives the lease back when it is not', async () => {
+    const parts = await stage();
+    let refuse: (error: LlamaestroError) => void = () => undefined;
+    parts.journal.accept = () => new Promise<void>((_resolve, reject) => (refuse = reject));
+    const submitted = refusal(parts.orchestra.submit(request()));
+    await parts.clock.run(20);
+    expect(parts.host.gens).to.deep.equal([]);
+    refuse(new LlamaestroError('journal_unavailable', 'the disk is full'));
+    expect((await submitted).code).to.equal('journal_unavailable');
+    await parts.clock.run(20);
+    expect([parts.host.gens.length, parts.pool.lastLease.releases]).to.deep.equal([0, 1]);
+    expect(parts.orchestra.status()).to.include({ running: 0, accepted: 0 });
+    expect(parts.clock.pendingTimers).to.equal(0);
   });
 
   it('passes on what counting says', async () => {
@@ -201,7 +227,10 @@ describe('orchestra/local-orchestra: drain', () => {
       let commit: () => void = () => undefined;
       const { journal } = parts;
       const accept = journal.accept.bind(journal);
-      journal.accept = (record) => new Promise<void>((resolve) => (commit = resolve)).then(() => accept(record));
+      journal.accept = (record) => {
+        const written = accept(record);
+        return new Promise<void>((resolve) => (commit = resolve)).then(() => written);
+      };
       const submitted = parts.orchestra.submit(request());
       await settle();
       let drained = false;
