@@ -48,7 +48,12 @@ async function serve<P extends Parsed>(
   ctx.set('x-run-id', run.id);
   if (gone.signal.aborted || ctx.res.destroyed) return onLeave();
   if (parsed.stream) {
-    return streamSse(ctx, (signal) => run.events(0, signal), (event) => rendered.frames(event), { ...parts, onLeave });
+    return streamSse(
+      ctx,
+      (signal) => run.events(0, signal),
+      (event) => rendered.frames(event),
+      { ...parts, onLeave },
+    );
   }
   const result = await resultOf(ctx, run, onLeave);
   if (result.error === undefined) {

@@ -23,7 +23,11 @@ describe('bus: without a socket on the embedded broker, beside the nats client',
       busConformance(async () => {
         const broker = await startBroker(ports);
         const isAttached = (name: string): boolean => attached === 'both' || attached === name;
-        return realWorld(broker, () => broker.close(), (name) => (isAttached(name) ? broker.attach() : undefined));
+        return realWorld(
+          broker,
+          () => broker.close(),
+          (name) => (isAttached(name) ? broker.attach() : undefined),
+        );
       }));
   }
 

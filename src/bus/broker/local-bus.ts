@@ -124,7 +124,8 @@ export class LocalBus implements Bus, Peer {
     if (body === undefined) return;
     const subject = fromWire(message.subject);
     const { reply } = message;
-    const respond = (answer: unknown): void => (reply === undefined ? undefined : this.publish(fromWire(reply), answer));
+    const respond = (answer: unknown): void =>
+      reply === undefined ? undefined : this.publish(fromWire(reply), answer);
     const received: BusMessage = { subject, body: body.value, respond };
     this.#later(() => {
       if (!subscription.gone) deliverTo(handler, received, this.options.log);
