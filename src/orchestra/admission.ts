@@ -5,14 +5,32 @@
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import { sleep, type Clock, type Random, type Timer } from '../base/ports.js';
 import type { Pool } from '../pool/pool.js';
+import type { Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
 import { afterFailure } from './retry-policy.js';
 import { budgetOf, tooLate } from './run-driver.js';
 
+/**
+ * Tokens that a byte of raw text cannot exceed, with room to spare: a token is made of a byte at least, and a space may
+ * first become the three bytes of a mark.
+ */
+const MAX_TOKENS_PER_BYTE = 4;
+/** For what a vocabulary puts before and after any text. */
+const MAX_ADDED_TOKENS = 16;
+
+/**
+ * Tokens that a raw prompt certainly does not exceed; undefined when only counting tells, as it does for messages, whose
+ * template may add anything.
+ */
+export function mostTokens(prompt: Prompt): number | undefined {
+  if (prompt.kind !== 'text') return undefined;
+  return MAX_TOKENS_PER_BYTE * Buffer.byteLength(prompt.text) + MAX_ADDED_TOKENS;
+}
+
 /** What admission found out about a request and its model. */
 export interface Fit {
-  /** Tokens that fit into a slot after the prompt, at least 1. */
+  /** Tokens that fit into a slot after the prompt, at least 1; a lower bound that holds what was asked for, when nobody counted. */
   readonly roomTokens: number;
   /** The request's own warnings, and ours. */
   readonly warnings: readonly string[];
@@ -52,7 +70,7 @@ export class Admission {
     this.controller.abort(error);
   }
 
-  /** Purpose, exact length, queue. Rejects with what is wrong, or with the reason of an early end. */
+  /** Purpose, length, queue. Rejects with what is wrong, or with the reason of an early end. */
   async check(spec: ModelSpec): Promise<Fit> {
     const { pool } = this.parts;
     const { signal } = this.controller;
@@ -63,9 +81,7 @@ export class Admission {
       });
     }
     signal.throwIfAborted();
-    const { tokens, contextTokensPerSlot } = await this.count(spec.name);
-    const roomTokens = contextTokensPerSlot - tokens;
-    if (roomTokens < 1) throw tooLong(this.request, spec.name, tokens, contextTokensPerSlot);
+    const roomTokens = this.certainRoom(spec) ?? (await this.countedRoom(spec));
     if (!pool.admits(spec.name)) {
       throw new LlamaestroError('queue_full', `the queue of model '${spec.name}' is full`);
     }
@@ -92,6 +108,23 @@ export class Admission {
         await sleep(clock, lastPauseMs, signal);
       }
     }
+  }
+
+  /** The room of a request that is so short that nobody has to count: the first token need not wait for that. */
+  private certainRoom(spec: ModelSpec): number | undefined {
+    const { prompt, maxTokens } = this.request;
+    const most = mostTokens(prompt);
+    const perSlot = this.parts.pool.contextTokensPerSlot(spec.name);
+    if (most === undefined || perSlot === undefined) return undefined;
+    const roomTokens = perSlot - most;
+    return roomTokens >= Math.max(1, maxTokens ?? 1) ? roomTokens : undefined;
+  }
+
+  private async countedRoom(spec: ModelSpec): Promise<number> {
+    const { tokens, contextTokensPerSlot } = await this.count(spec.name);
+    const roomTokens = contextTokensPerSlot - tokens;
+    if (roomTokens < 1) throw tooLong(this.request, spec.name, tokens, contextTokensPerSlot);
+    return roomTokens;
   }
 
   /** Takes timer and listener back. Idempotent. */

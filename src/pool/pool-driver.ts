@@ -116,6 +116,11 @@ class PoolDriver implements Pool {
     return { tokens: await this.tokensOf(instance, prompt, signal), contextTokensPerSlot };
   }
 
+  contextTokensPerSlot(model: string): number | undefined {
+    const instance = this.find(model);
+    return instance?.isReady === true ? instance.info?.contextTokensPerSlot : undefined;
+  }
+
   embed(model: string, inputs: readonly string[], signal: AbortSignal): Promise<readonly (readonly number[])[]> {
     return this.work(model, signal, (hid, timeoutMs, lost) => this.hosts.embed(hid, inputs, timeoutMs, lost));
   }

@@ -81,6 +81,8 @@ export interface Pool {
   admits(model: string): boolean;
   /** Exact token count of a prompt and the model's context per slot, whether the model is loaded or not. */
   count(model: string, prompt: Prompt, signal?: AbortSignal): Promise<{ tokens: number; contextTokensPerSlot: number }>;
+  /** The model's context per slot when it is loaded, without asking anybody. */
+  contextTokensPerSlot(model: string): number | undefined;
   /** Vectors by the model of purpose 'embed'. */
   embed(model: string, inputs: readonly string[], signal: AbortSignal): Promise<readonly (readonly number[])[]>;
   /** Scores by the model of purpose 'rerank'. */

@@ -92,6 +92,26 @@ describe('orchestra/local-orchestra: admission', () => {
     expect(parts.clock.pendingTimers).to.equal(0);
   });
 
+  it('counts no prompt that fits whatever it is made of, but every other', async () => {
+    const parts = await stage();
+    let counts = 0;
+    parts.pool.counted = () => Promise.resolve((counts++, ROOM));
+    parts.pool.loadedContext = 100;
+    const text = (length: number) => ({ kind: 'text', text: 'ä'.repeat(length) }) as const;
+    const submit = async (more: Partial<RunRequest>): Promise<number> => {
+      const before = counts;
+      await parts.orchestra.submit(request(more));
+      return counts - before;
+    };
+    expect(await submit({ prompt: text(5), maxTokens: 44 }), 'four tokens a byte, and 16').to.equal(0);
+    expect(await submit({ prompt: text(5), maxTokens: 45 })).to.equal(1);
+    expect(await submit({ prompt: text(10) })).to.equal(0);
+    expect(await submit({ prompt: text(11) })).to.equal(1);
+    expect(await submit({ prompt: { kind: 'messages', messages: [{ role: 'user', content: 'a' }] } })).to.equal(1);
+    parts.pool.loadedContext = undefined;
+    expect(await submit({ prompt: text(1) })).to.equal(1);
+  });
+
   it('passes on what counting says', async () => {
     const broken = new LlamaestroError('model_unusable', 'the file is cut short');
     expect(await refused({}, ({ pool }) => (pool.counted = () => Promise.reject(broken)))).to.equal(broken);

@@ -134,6 +134,8 @@ export class FakePool implements Pool {
   readonly leases: FakeLease[] = [];
   hid: string | undefined;
   hasRoom = true;
+  /** Context per slot as of a loaded model; undefined: it is not loaded. */
+  loadedContext: number | undefined;
   counted: () => Promise<{ tokens: number; contextTokensPerSlot: number }> = () =>
     Promise.resolve({ tokens: 3, contextTokensPerSlot: 100 });
 
@@ -159,6 +161,9 @@ export class FakePool implements Pool {
   }
   admits(): boolean {
     return this.hasRoom;
+  }
+  contextTokensPerSlot(): number | undefined {
+    return this.loadedContext;
   }
   count(): Promise<{ tokens: number; contextTokensPerSlot: number }> {
     return this.counted();

@@ -34,6 +34,7 @@ export function watchLeases(pool: Pool, { clock, gateway, leases }: LeaseWatch):
     apply: (profile) => pool.apply(profile),
     lease: async (request, signal) => note(request.rid, await pool.lease(request, signal)),
     admits: (model) => pool.admits(model),
+    contextTokensPerSlot: (model) => pool.contextTokensPerSlot(model),
     count: (model, prompt, signal) => pool.count(model, prompt, signal),
     embed: (model, inputs, signal) => pool.embed(model, inputs, signal),
     rerank: (model, query, documents, signal) => pool.rerank(model, query, documents, signal),
