@@ -71,6 +71,36 @@ Prompt toPrompt(const Napi::Object& value) {
   return prompt;
 }
 
+namespace {
+
+void addSampling(const Napi::Object& value, SequenceRequest& request) {
+  request.typicalP = optionalNumber(value, "typicalP");
+  request.repeatPenalty = optionalNumber(value, "repeatPenalty");
+  request.repeatLastN = optionalNumber(value, "repeatLastN");
+  request.frequencyPenalty = optionalNumber(value, "frequencyPenalty");
+  request.presencePenalty = optionalNumber(value, "presencePenalty");
+  request.dryMultiplier = optionalNumber(value, "dryMultiplier");
+  request.dryBase = optionalNumber(value, "dryBase");
+  request.dryAllowedLength = optionalNumber(value, "dryAllowedLength");
+  request.dryPenaltyLastN = optionalNumber(value, "dryPenaltyLastN");
+  const Napi::Value breakers = value.Get("drySequenceBreakers");
+  if (!isAbsent(breakers)) request.drySequenceBreakers = toStrings(breakers);
+  request.xtcProbability = optionalNumber(value, "xtcProbability");
+  request.xtcThreshold = optionalNumber(value, "xtcThreshold");
+  request.mirostat = optionalNumber(value, "mirostat");
+  request.mirostatTau = optionalNumber(value, "mirostatTau");
+  request.mirostatEta = optionalNumber(value, "mirostatEta");
+  request.dynatempRange = optionalNumber(value, "dynatempRange");
+  request.dynatempExponent = optionalNumber(value, "dynatempExponent");
+  const Napi::Value biases = value.Get("logitBias");
+  if (!isAbsent(biases)) request.logitBias = toDoubles(biases);
+  request.logprobs = optionalNumber(value, "logprobs");
+  request.grammar = optionalText(value, "grammar");
+  request.jsonSchema = optionalText(value, "jsonSchema");
+}
+
+}  // namespace
+
 SequenceRequest toSequenceRequest(const Napi::Object& value) {
   SequenceRequest request;
   request.prompt = toPrompt(value.Get("prompt").As<Napi::Object>());
@@ -83,6 +113,7 @@ SequenceRequest toSequenceRequest(const Napi::Object& value) {
   request.topP = optionalNumber(value, "topP");
   request.minP = optionalNumber(value, "minP");
   request.seed = optionalNumber(value, "seed");
+  addSampling(value, request);
   return request;
 }
 

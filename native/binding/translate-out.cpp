@@ -37,6 +37,27 @@ Napi::Object toJs(Napi::Env env, const JobRow& row) {
   return object;
 }
 
+Napi::Object toJs(Napi::Env env, const TokenChance& chance) {
+  auto object = Napi::Object::New(env);
+  object.Set("id", number(env, chance.id));
+  object.Set("logprob", number(env, chance.logprob));
+  auto bytes = Napi::Uint8Array::New(env, chance.bytes.size());
+  std::copy(chance.bytes.begin(), chance.bytes.end(), bytes.Data());
+  object.Set("bytes", bytes);
+  return object;
+}
+
+Napi::Object toJs(Napi::Env env, const LogprobRow& row) {
+  Napi::Object object = toJs(env, row.token);
+  auto top = Napi::Array::New(env, row.top.size());
+  for (uint32_t index = 0; index < row.top.size(); index++) top.Set(index, toJs(env, row.top[index]));
+  object.Set("top", top);
+  auto outer = Napi::Object::New(env);
+  outer.Set("row", number(env, row.row));
+  outer.Set("logprob", object);
+  return outer;
+}
+
 template <typename Row>
 Napi::Array toArray(Napi::Env env, const std::vector<Row>& rows) {
   auto array = Napi::Array::New(env, rows.size());
@@ -181,6 +202,7 @@ Napi::Object toJs(Napi::Env env, uint32_t engineId, const EventBatch& batch) {
   object.Set("texts", toTexts(env, batch));
   object.Set("finished", toArray(env, batch.finished));
   object.Set("jobs", toArray(env, batch.jobs));
+  object.Set("logprobs", toArray(env, batch.logprobs));
   return object;
 }
 

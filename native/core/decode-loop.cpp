@@ -167,6 +167,7 @@ void DecodeLoop::emitSample(const SequencePtr& sequence, const float* logits) {
   parts_.counters.generatedTokens.fetch_add(count);
   if (count > 0 || !outcome.text.empty()) {
     const auto firstIndex = static_cast<uint32_t>(sequence->generatedTokens - count);
+    if (outcome.logprobs) parts_.sink.logprobs(std::move(*outcome.logprobs));
     parts_.sink.tokens(sequence->id, firstIndex, &sequence->newest, count, outcome.text);
   }
   if (!outcome.finish) return;

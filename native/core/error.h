@@ -14,6 +14,7 @@ namespace llamaestro {
 // The codes this room produces, a subset of ERROR_REMEDIES.
 namespace codes {
 inline constexpr const char* kInvalidRequest = "invalid_request";
+inline constexpr const char* kUnsupportedSchema = "unsupported_schema";
 inline constexpr const char* kContextLengthExceeded = "context_length_exceeded";
 inline constexpr const char* kModelUnusable = "model_unusable";
 inline constexpr const char* kDoesNotFit = "does_not_fit";

@@ -20,6 +20,8 @@ void append(EventBatch& to, EventBatch& from) {
   for (size_t i = 0; i < from.kind.size(); ++i) {
     if (from.kind[i] == static_cast<uint8_t>(EventKind::Finished)) from.a[i] += static_cast<uint32_t>(finishedBefore);
   }
+  for (LogprobRow& row : from.logprobs) row.row += static_cast<uint32_t>(to.kind.size());
+  appendMoved(to.logprobs, from.logprobs);
   appendMoved(to.sequence, from.sequence);
   appendMoved(to.kind, from.kind);
   appendMoved(to.a, from.a);
@@ -56,6 +58,11 @@ void EventSink::tokens(uint32_t sequence, uint32_t firstIndex, const llama_token
   step_.tokenSlab.insert(step_.tokenSlab.end(), ids, ids + count);
   step_.textSlab.append(text);
   addRow(sequence, EventKind::Tokens, firstIndex, static_cast<uint32_t>(count));
+}
+
+void EventSink::logprobs(LogprobRow row) {
+  row.row = static_cast<uint32_t>(step_.kind.size());
+  step_.logprobs.push_back(std::move(row));
 }
 
 void EventSink::finished(uint32_t sequence, FinishedRow row) {

@@ -21,6 +21,8 @@ class EventSink {
   void started(uint32_t sequence, uint32_t promptTokens, uint32_t cachedTokens);
   void prefill(uint32_t sequence, uint32_t doneTokens, uint32_t totalTokens);
   void tokens(uint32_t sequence, uint32_t firstIndex, const llama_token* ids, size_t count, std::string_view text);
+  // Belongs to the tokens that are added next.
+  void logprobs(LogprobRow row);
   void finished(uint32_t sequence, FinishedRow row);
   void job(JobRow row);
   // Shows what was added since the last call and wakes the owner if it is not awake already.

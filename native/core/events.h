@@ -40,6 +40,19 @@ struct JobRow {
   std::optional<Error> error;  // `cancelled` after Engine::cancel or close
 };
 
+// What the model thought of one generated token and of its best alternatives; bytes as the vocabulary has them, which
+// may be a part of a character.
+struct TokenChance {
+  uint32_t id = 0;
+  float logprob = 0;  // natural logarithm of the probability before any sampler, at most 0
+  std::string bytes;
+};
+struct LogprobRow {
+  uint32_t row = 0;  // the row of the batch whose next token this is
+  TokenChance token;
+  std::vector<TokenChance> top;  // best first
+};
+
 // Row i: sequence[i], kind[i], a[i], b[i]; its ids are tokenSlab[tokenEnd[i-1] .. tokenEnd[i]), its text
 // textSlab[textEnd[i-1] .. textEnd[i]) (with -1 meaning 0). Text is whole UTF-8 characters; textEnd counts bytes.
 struct EventBatch {
@@ -53,6 +66,7 @@ struct EventBatch {
   std::string textSlab;
   std::vector<FinishedRow> finished;
   std::vector<JobRow> jobs;
+  std::vector<LogprobRow> logprobs;  // by row; of the sequences that asked for them
 
   bool empty() const { return sequence.empty() && jobs.empty(); }
 };

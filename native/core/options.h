@@ -55,11 +55,39 @@ struct SequenceRequest {
   Number topP;
   Number minP;
   Number seed;
+  Number typicalP;
+  Number repeatPenalty;
+  Number repeatLastN;
+  Number frequencyPenalty;
+  Number presencePenalty;
+  Number dryMultiplier;
+  Number dryBase;
+  Number dryAllowedLength;
+  Number dryPenaltyLastN;
+  std::optional<std::vector<std::string>> drySequenceBreakers;
+  Number xtcProbability;
+  Number xtcThreshold;
+  Number mirostat;
+  Number mirostatTau;
+  Number mirostatEta;
+  Number dynatempRange;
+  Number dynatempExponent;
+  std::vector<double> logitBias;  // token id, bias, token id, bias ...
+  Number logprobs;                // alternatives per token; absent: no logprobs at all
+  std::string grammar;            // GBNF; empty: free
+  std::string jsonSchema;         // JSON text; empty: free
 };
 
 inline constexpr uint32_t kMaxWaitingSequences = 1024;
 inline constexpr uint32_t kMaxSlots = 256;
 inline constexpr uint32_t kMaxStopStrings = 16;
 inline constexpr uint32_t kMaxStopBytes = 256;
+inline constexpr uint32_t kMaxLogitBiases = 1024;
+inline constexpr uint32_t kMaxLogprobs = 20;
+inline constexpr uint32_t kMaxSequenceBreakers = 16;
+inline constexpr uint32_t kMaxSequenceBreakerBytes = 40;  // longer ones are cut by llama.cpp
+inline constexpr uint32_t kMaxPenaltyTokens = 65536;
+inline constexpr uint32_t kMaxGrammarBytes = 64 << 10;
+inline constexpr uint32_t kMaxGrammarDepth = 64;
 
 }  // namespace llamaestro

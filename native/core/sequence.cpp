@@ -1,9 +1,12 @@
 #include "sequence.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "error.h"
+#include "logit-scan.h"
 #include "numbers.h"
+#include "schema-grammar.h"
 
 namespace llamaestro {
 namespace {
@@ -39,6 +42,35 @@ std::vector<llama_token> checkPrompt(const SequenceRequest& request, const Model
   return tokens;
 }
 
+std::optional<Grammar> grammarOf(const SequenceRequest& request, const Model& model) {
+  if (!request.grammar.empty() && !request.jsonSchema.empty()) {
+    throw Failure(codes::kInvalidRequest, "give a grammar or a jsonSchema, not both", "grammar");
+  }
+  if (!request.grammar.empty()) return Grammar(model.vocab(), request.grammar, "grammar", false);
+  if (request.jsonSchema.empty()) return std::nullopt;
+  return Grammar(model.vocab(), schemaToGrammar(request.jsonSchema), "jsonSchema", true);
+}
+
+TokenChance chanceOf(llama_token token, float logit, double total, const Model& model) {
+  const auto logprob = static_cast<float>(std::min(0.0, logit - total));
+  return {static_cast<uint32_t>(token), logprob, model.piece(token)};
+}
+
+LogprobRow logprobsOf(const float* logits, llama_token token, uint32_t alternatives, const Model& model) {
+  const auto vocabSize = static_cast<int32_t>(model.vocabSize());
+  const double total = logSumExp(logits, vocabSize);
+  LogprobRow row;
+  row.token = chanceOf(token, logits[token], total, model);
+  if (alternatives == 0) return row;
+  std::vector<llama_token_data> best;
+  selectTop(logits, vocabSize, static_cast<int32_t>(alternatives), best);
+  for (const llama_token_data& one : best) {
+    // A token that cannot come is no alternative, and JSON has no word for its logarithm.
+    if (std::isfinite(one.logit)) row.top.push_back(chanceOf(one.id, one.logit, total, model));
+  }
+  return row;
+}
+
 }  // namespace
 
 Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot)
@@ -46,7 +78,8 @@ Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& mod
       prompt_(checkPrompt(request, model, tokensPerSlot)),
       ignoreEos_(request.ignoreEos),
       stops_(checkStops(request.stop)),
-      sampler_(model.raw(), resolveSampling(request, model.vocabSize())),
+      logprobs_(wholeNumber(request.logprobs, "logprobs", 0, kMaxLogprobs)),
+      sampler_(model.raw(), resolveSampling(request, model.vocabSize()), grammarOf(request, model), prompt_),
       text_(stops_) {
   const uint32_t room = tokensPerSlot - promptTokens();
   const std::optional<uint32_t> wanted = wholeNumber(request.maxTokens, "maxTokens", 1, tokensPerSlot);
@@ -73,13 +106,15 @@ Sequence::Outcome Sequence::sample(const float* logits, const Model& model) {
   newest = sampler_.pick(logits);
   if (!firstTokenAt_) firstTokenAt_ = Clock::now();
   Outcome outcome;
-  if (!ignoreEos_ && llama_vocab_is_eog(model.vocab(), newest)) {
+  // No token at all: a grammar is at its end.
+  if (newest == LLAMA_TOKEN_NULL || (!ignoreEos_ && llama_vocab_is_eog(model.vocab(), newest))) {
     outcome.text = text_.flush();
     outcome.finish = FinishReason::Stop;
     return outcome;
   }
   outcome.countsAsToken = true;
   ++generatedTokens;
+  if (logprobs_) outcome.logprobs = logprobsOf(logits, newest, *logprobs_, model);
   TextStream::Out shown = text_.push(model.piece(newest));
   outcome.text = std::move(shown.text);
   if (shown.stop) {

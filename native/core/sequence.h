@@ -19,8 +19,8 @@ class Sequence : public Work {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Checks the request against the model and the context. Throws Failure invalid_request, context_length_exceeded or
-  // model_unusable.
+  // Checks the request against the model and the context. Throws Failure invalid_request, unsupported_schema,
+  // context_length_exceeded or model_unusable.
   Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot);
 
   // Where it stands.
@@ -40,8 +40,9 @@ class Sequence : public Work {
 
   // What one sampled token leads to.
   struct Outcome {
-    bool countsAsToken = false;  // false for the end-of-generation token
-    std::string text;            // to show now
+    bool countsAsToken = false;          // false for the end-of-generation token
+    std::string text;                    // to show now
+    std::optional<LogprobRow> logprobs;  // when asked for; row is not set
     std::optional<FinishReason> finish;
     std::optional<std::string> stopString;
   };
@@ -57,6 +58,7 @@ class Sequence : public Work {
   uint32_t maxTokens_ = 0;
   bool ignoreEos_ = false;
   std::vector<std::string> stops_;
+  std::optional<uint32_t> logprobs_;
   Sampler sampler_;
   TextStream text_;
   Clock::time_point submittedAt_ = Clock::now();

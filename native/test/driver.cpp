@@ -73,6 +73,7 @@ void Driver::drain() {
         break;
     }
   }
+  for (LogprobRow& row : batch.logprobs) heard_[batch.sequence[row.row]].logprobs.push_back(std::move(row));
   for (JobRow& job : batch.jobs) jobs_[job.job] = std::move(job);
 }
 

@@ -18,6 +18,7 @@ struct Heard {
   std::vector<std::string> order;  // started, prefill, tokens, finished
   std::vector<uint32_t> ids;
   std::string text;
+  std::vector<llamaestro::LogprobRow> logprobs;
   uint32_t promptTokens = 0;
   uint32_t prefilled = 0;
   bool finished = false;

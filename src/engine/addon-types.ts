@@ -2,7 +2,15 @@
  * The typed mirror of what the native addon exports, and the check that a loaded file really is that addon. Knows the
  * shapes that cross the border and nothing of what is done with them.
  */
-import type { DeviceInfo, EngineInfo, EngineStats, LoadOptions, MemoryPlan, SamplingOptions } from './engine.js';
+import type {
+  DeviceInfo,
+  EngineInfo,
+  EngineStats,
+  LoadOptions,
+  MemoryPlan,
+  SamplingOptions,
+  TokenLogprob,
+} from './engine.js';
 
 /** How the addon throws and rejects: an Error with a code of `base/errors`. */
 export interface NativeError extends Error {
@@ -19,11 +27,16 @@ export interface NativePrompt {
   readonly tokens?: Float64Array;
 }
 
-export interface NativeRequest extends SamplingOptions {
+/** `logitBias` travels as token id, bias, token id, bias …; a schema as its text. */
+export interface NativeRequest extends Omit<SamplingOptions, 'logitBias'> {
   readonly prompt: NativePrompt;
   readonly maxTokens?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
+  readonly logitBias?: Float64Array;
+  readonly logprobs?: number;
+  readonly grammar?: string;
+  readonly jsonSchema?: string;
 }
 
 /** Why a sequence ended; `reason` indexes stop, length, cancelled, error. */
@@ -53,6 +66,12 @@ export const ROW_WORDS = 5;
 /** The kinds of a row, by number. */
 export const ROW_KINDS = { started: 0, prefill: 1, tokens: 2, finished: 3 } as const;
 
+/** `row` counts the rows of the batch. */
+export interface NativeLogprob {
+  readonly row: number;
+  readonly logprob: TokenLogprob;
+}
+
 /**
  * All events of one engine since the last delivery. `words` holds `rows` rows of (sequence, kind, a, b, ids), then all
  * token ids of all rows in order; `texts` has one entry per row of kind `tokens`, in order.
@@ -64,6 +83,8 @@ export interface NativeBatch {
   readonly texts: readonly string[];
   readonly finished: readonly NativeFinished[];
   readonly jobs: readonly NativeJobRow[];
+  /** Of the sequences that asked for them, by row: what belongs to the ids of that row, in order. */
+  readonly logprobs: readonly NativeLogprob[];
 }
 
 /** Progress of the load with that ticket, 0 … 1. */

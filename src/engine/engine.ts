@@ -121,6 +121,42 @@ export interface SamplingOptions {
   readonly minP?: number;
   /** 0 … 2^32 - 1. Default: random. Same seed, prompt and options give the same tokens when the sequence runs alone. */
   readonly seed?: number;
+  /** (0, 1]; 1 is off. Default 1. */
+  readonly typicalP?: number;
+  /** Divides the logits of the last `repeatLastN` tokens, prompt included: 0.01 … 10; 1 is off. Default 1. */
+  readonly repeatPenalty?: number;
+  /** Tokens that the three penalties look back on: 0 (off) … 65536. Default 64. */
+  readonly repeatLastN?: number;
+  /** Per occurrence in the last `repeatLastN` tokens: -10 … 10; 0 is off. Default 0. */
+  readonly frequencyPenalty?: number;
+  /** For having occurred in the last `repeatLastN` tokens: -10 … 10; 0 is off. Default 0. */
+  readonly presencePenalty?: number;
+  /** Weight of DRY, which punishes repeating sequences: 0 (off) … 100. Default 0. */
+  readonly dryMultiplier?: number;
+  /** 1 … 16. Default 1.75. */
+  readonly dryBase?: number;
+  /** Repetitions up to this many tokens cost nothing: 0 … 1024. Default 2. */
+  readonly dryAllowedLength?: number;
+  /** Tokens that DRY looks back on, prompt included: 0 (off) … 65536. Default 64. */
+  readonly dryPenaltyLastN?: number;
+  /** At most 16 strings of 1 … 40 bytes that end a sequence for DRY. Default: newline, colon, quote, asterisk. */
+  readonly drySequenceBreakers?: readonly string[];
+  /** Chance that XTC drops the likeliest tokens but one above `xtcThreshold`: 0 (off) … 1. Default 0. */
+  readonly xtcProbability?: number;
+  /** 0 … 1; above 0.5 XTC is off. Default 0.1. */
+  readonly xtcThreshold?: number;
+  /** 0 is off; with 1 and 2 only temperature, logit bias, grammar and seed count beside it. Default 0. */
+  readonly mirostat?: 0 | 1 | 2;
+  /** Target surprise in bits, 0 … 100. Default 5. */
+  readonly mirostatTau?: number;
+  /** Learning rate, 0 … 1. Default 0.1. */
+  readonly mirostatEta?: number;
+  /** The temperature moves by this much around `temperature`, with the entropy: 0 (off) … 100. Default 0. */
+  readonly dynatempRange?: number;
+  /** 0 … 100. Default 1. */
+  readonly dynatempExponent?: number;
+  /** Added to the logits of at most 1024 token ids: -100 (as good as banned) … 100 (as good as forced). */
+  readonly logitBias?: Readonly<Record<number, number>>;
 }
 
 export interface SequenceRequest extends SamplingOptions {
@@ -131,6 +167,36 @@ export interface SequenceRequest extends SamplingOptions {
   readonly stop?: readonly string[];
   /** Go on past end-of-generation tokens until maxTokens. */
   readonly ignoreEos?: boolean;
+  /** Each token comes with its log probability and those of this many likeliest tokens, 0 … 20. Absent: without. */
+  readonly logprobs?: number;
+  /**
+   * GBNF with a rule named root; the answer is a text of it. At most 64 KiB of UTF-8 and 64 levels of parentheses. A
+   * grammar that takes too many steps is `invalid_request`, from `submit` or, where only the answer shows it, as the
+   * error of the sequence.
+   */
+  readonly grammar?: string;
+  /**
+   * JSON schema as an object or as its text, at most 64 KiB, 64 schemas deep; the answer is JSON of it, in one piece
+   * when `maxTokens` suffices. Not together with `grammar`. A keyword that a grammar cannot enforce is
+   * `unsupported_schema`, with its name in details.keyword. `oneOf` is read as `anyOf`; `$ref` leads to #/$defs or
+   * #/definitions; an object with `properties` has no others unless `additionalProperties` says so.
+   */
+  readonly jsonSchema?: string | Readonly<Record<string, unknown>>;
+}
+
+/** One token and its probability before any sampler or grammar. */
+export interface TokenChance {
+  readonly id: number;
+  /** Natural logarithm, at most 0. */
+  readonly logprob: number;
+  /** Its part of the text; may begin or end inside a character. Empty for tokens that are not shown. */
+  readonly bytes: Uint8Array;
+}
+
+/** A token of the answer. */
+export interface TokenLogprob extends TokenChance {
+  /** The likeliest tokens at its place, best first, at most as many as were asked for; it need not be among them. */
+  readonly top: readonly TokenChance[];
 }
 
 export type FinishReason = 'stop' | 'length' | 'cancelled' | 'error';
@@ -156,7 +222,14 @@ export interface SequenceTimings {
 export type SequenceEvent =
   | { readonly type: 'started'; readonly promptTokens: number; readonly cachedTokens: number }
   | { readonly type: 'prefill'; readonly doneTokens: number; readonly totalTokens: number }
-  | { readonly type: 'tokens'; readonly firstIndex: number; readonly ids: readonly number[]; readonly text: string }
+  | {
+      readonly type: 'tokens';
+      readonly firstIndex: number;
+      readonly ids: readonly number[];
+      readonly text: string;
+      /** One per id; present when the request asked for `logprobs` and there are ids. */
+      readonly logprobs?: readonly TokenLogprob[];
+    }
   | {
       readonly type: 'finished';
       readonly reason: FinishReason;
@@ -195,7 +268,7 @@ export interface Engine {
 
   /**
    * Starts a sequence; it waits inside when all slots are busy (at most `MAX_WAITING_SEQUENCES`, then `queue_full`).
-   * Throws at once on bad input (`invalid_request`) and on a prompt that leaves no room for one token
+   * Throws at once on bad input (`invalid_request`, `unsupported_schema`) and on a prompt that leaves no room for one token
    * (`context_length_exceeded`, details: promptTokens, contextTokensPerSlot). `listener` is called from the event loop, all
    * events of one decode step in one turn. Texts are tokenised on the calling thread: for long ones await `tokenize` and
    * submit its ids, which gives the same sequence.

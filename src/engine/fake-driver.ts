@@ -10,7 +10,8 @@ import { FakeEngine } from './fake-engine.js';
 import type { FakeFault, FakeModel, FakeScript } from './fake-script.js';
 import { FAKE_DEVICES, fakeModel, faultsFor } from './fake-script.js';
 import { FAKE_VOCAB_SIZE } from './fake-text.js';
-import { checkLoadOptions, refuse } from './validate.js';
+import { checkLoadOptions } from './validate.js';
+import { refuse } from './validate-values.js';
 
 /** Progress calls of one fake load. */
 const LOAD_PARTS = 10;

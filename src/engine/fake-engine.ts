@@ -1,6 +1,7 @@
 /**
  * The fake implementation of `Engine`: slots, a bounded waiting queue, chunked prefill, one token per sequence and
  * step, cancel, and scripted faults, all on an injected clock. It passes the same contract suite as the native engine.
+ * Sampling options, grammars and schemas are checked and change nothing; log probabilities have the shape of real ones.
  * Deliberately knows no memory, no threads and no real time; its language is in `fake-text.ts`.
  */
 import { LlamaestroError } from '../base/errors.js';
@@ -24,6 +25,7 @@ import {
   FAKE_VOCAB_SIZE,
   HeldText,
   fakeAnswer,
+  fakeLogprob,
   fakeScore,
   fakeText,
   fakeTokens,
@@ -31,15 +33,8 @@ import {
   mix,
 } from './fake-text.js';
 import { StepListeners, callListener } from './fan-out.js';
-import {
-  checkInputs,
-  checkPrompt,
-  checkPurpose,
-  checkSequenceRequest,
-  checkText,
-  checkTokens,
-  refuse,
-} from './validate.js';
+import { checkInputs, checkPrompt, checkPurpose, checkSequenceRequest, checkText, checkTokens } from './validate.js';
+import { refuse } from './validate-values.js';
 
 export interface FakeEngineParts {
   readonly clock: Clock;
@@ -57,6 +52,7 @@ interface FakeSequence extends Sequence {
   readonly promptTokens: number;
   readonly maxTokens: number;
   readonly ignoreEos: boolean;
+  readonly logprobs: number | undefined;
   readonly source: Generator<number, never>;
   readonly held: HeldText;
   readonly submittedMs: number;
@@ -184,6 +180,7 @@ export class FakeEngine implements Engine {
       promptTokens: tokens.length,
       maxTokens: Math.min(request.maxTokens ?? Infinity, this.info.contextTokensPerSlot - tokens.length),
       ignoreEos: request.ignoreEos ?? false,
+      logprobs: request.logprobs,
       source: fakeAnswer(mix(this.parts.seed, seed, ...tokens), this.parts.model.answer),
       held: new HeldText(request.stop ?? []),
       submittedMs: this.parts.clock.nowMs(),
@@ -256,7 +253,8 @@ export class FakeEngine implements Engine {
     let text = id === FAKE_END_TOKEN ? '' : sequence.held.push(id);
     const full = sequence.generated >= sequence.maxTokens && sequence.held.matched === undefined;
     if (full) text += sequence.held.flush();
-    this.emit(sequence, { type: 'tokens', firstIndex, ids: [id], text });
+    const logprobs = sequence.logprobs === undefined ? {} : { logprobs: [fakeLogprob(id, sequence.logprobs)] };
+    this.emit(sequence, { type: 'tokens', firstIndex, ids: [id], text, ...logprobs });
     if (sequence.held.matched !== undefined) return this.finish(sequence, 'stop');
     if (full) this.finish(sequence, 'length');
   }

@@ -2,7 +2,7 @@
  * The language of the fake engine: one token per byte of UTF-8, ids 0 … 255, and 256 for the end. Answers are seeded
  * words, so that equal seeds and prompts give equal tokens. Pure; knows no clock and no engine.
  */
-import type { Prompt } from './engine.js';
+import type { Prompt, TokenChance, TokenLogprob } from './engine.js';
 
 export const FAKE_VOCAB_SIZE = 257;
 export const FAKE_END_TOKEN = 256;
@@ -23,6 +23,15 @@ export function fakeTokens(prompt: Prompt): readonly number[] {
 /** Text of ids; the end token is silent, bytes that are not UTF-8 become U+FFFD. */
 export function fakeText(tokens: readonly number[]): string {
   return Buffer.from(tokens.filter((token) => token < FAKE_END_TOKEN)).toString('utf8');
+}
+
+/** Log probabilities of a made-up distribution: the token itself is the likeliest, the ids after it are half as likely each. */
+export function fakeLogprob(id: number, alternatives: number): TokenLogprob {
+  const chance = (place: number): TokenChance => {
+    const at = (id + place) % FAKE_VOCAB_SIZE;
+    return { id: at, logprob: -(place + 1) * Math.LN2, bytes: Uint8Array.from(at < FAKE_END_TOKEN ? [at] : []) };
+  };
+  return { ...chance(0), top: Array.from({ length: alternatives }, (_, place) => chance(place)) };
 }
 
 /** 32-bit hash of numbers (FNV-1a); the order matters. */

@@ -6,8 +6,9 @@ import type { ErrorCode } from '../base/errors.js';
 import { LlamaestroError, isErrorCode } from '../base/errors.js';
 import type { NativeBatch, NativeError, NativeFinished, NativePrompt, NativeRequest } from './addon-types.js';
 import { ROW_KINDS, ROW_WORDS } from './addon-types.js';
-import type { FinishReason, Prompt, SequenceEvent, SequenceRequest } from './engine.js';
+import type { FinishReason, Prompt, SequenceEvent, SequenceRequest, TokenLogprob } from './engine.js';
 import { assert } from '../base/assert.js';
+import { schemaText } from './validate-sampling.js';
 
 const REASONS: readonly FinishReason[] = ['stop', 'length', 'cancelled', 'error'];
 
@@ -16,6 +17,7 @@ export function readBatch(batch: NativeBatch, take: (sequenceId: number, event: 
   const { words } = batch;
   let tokenAt = batch.rows * ROW_WORDS;
   let textIndex = 0;
+  let logprobAt = 0;
   for (let row = 0; row < batch.rows; row++) {
     const at = row * ROW_WORDS;
     const [sequenceId = 0, kind, a = 0, b = 0, idCount = 0] = words.subarray(at, at + ROW_WORDS);
@@ -29,7 +31,18 @@ export function readBatch(batch: NativeBatch, take: (sequenceId: number, event: 
       case ROW_KINDS.tokens: {
         const ids = Array.from(words.subarray(tokenAt, tokenAt + idCount));
         tokenAt += idCount;
-        take(sequenceId, { type: 'tokens', firstIndex: a, ids, text: batch.texts[textIndex++] ?? '' });
+        const logprobs: TokenLogprob[] = [];
+        for (let one = batch.logprobs[logprobAt]; one?.row === row; one = batch.logprobs[++logprobAt]) {
+          logprobs.push(one.logprob);
+        }
+        const text = batch.texts[textIndex++] ?? '';
+        take(sequenceId, {
+          type: 'tokens',
+          firstIndex: a,
+          ids,
+          text,
+          ...(logprobs.length === 0 ? {} : { logprobs }),
+        });
         break;
       }
       case ROW_KINDS.finished: {
@@ -80,5 +93,11 @@ export function toNativePrompt(prompt: Prompt): NativePrompt {
 
 /** As `toNativePrompt`, for a whole request. */
 export function toNativeRequest(request: SequenceRequest): NativeRequest {
-  return { ...request, prompt: toNativePrompt(request.prompt) };
+  const { prompt, logitBias, jsonSchema, ...rest } = request;
+  return {
+    ...rest,
+    prompt: toNativePrompt(prompt),
+    ...(logitBias === undefined ? {} : { logitBias: Float64Array.from(Object.entries(logitBias).flat().map(Number)) }),
+    ...(jsonSchema === undefined ? {} : { jsonSchema: schemaText(jsonSchema) }),
+  };
 }

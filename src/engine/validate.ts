@@ -3,8 +3,9 @@
  * this file refuses). Pure; knows neither the addon nor the fake engine. Every refusal is `invalid_request` and names
  * the field as `engine.ts` spells it.
  */
-import { LlamaestroError } from '../base/errors.js';
 import type { EngineInfo, LoadOptions, Prompt, SequenceRequest } from './engine.js';
+import { checkSampling } from './validate-sampling.js';
+import { checkBoolean, checkInteger, isIntegerIn, refuse } from './validate-values.js';
 
 /** Bytes of UTF-8 one prompt, input or document may have; a text twice as long can fill no context we allow. */
 export const MAX_TEXT_BYTES = 32 * 1024 * 1024;
@@ -45,12 +46,28 @@ const REQUEST_FIELDS: readonly (keyof SequenceRequest)[] = [
   'topP',
   'minP',
   'seed',
+  'typicalP',
+  'repeatPenalty',
+  'repeatLastN',
+  'frequencyPenalty',
+  'presencePenalty',
+  'dryMultiplier',
+  'dryBase',
+  'dryAllowedLength',
+  'dryPenaltyLastN',
+  'drySequenceBreakers',
+  'xtcProbability',
+  'xtcThreshold',
+  'mirostat',
+  'mirostatTau',
+  'mirostatEta',
+  'dynatempRange',
+  'dynatempExponent',
+  'logitBias',
+  'logprobs',
+  'grammar',
+  'jsonSchema',
 ];
-
-/** Always throws; typed as a value so that it can end an expression. */
-export function refuse(param: string, message: string, details?: Readonly<Record<string, unknown>>): never {
-  throw new LlamaestroError('invalid_request', message, { param, ...(details === undefined ? {} : { details }) });
-}
 
 /** Throws unless `options` could be loaded as far as its values alone tell. */
 export function checkLoadOptions(options: LoadOptions): void {
@@ -90,12 +107,7 @@ export function checkSequenceRequest(request: SequenceRequest, info: EngineInfo)
   checkInteger('maxTokens', request.maxTokens, 1, info.contextTokensPerSlot);
   checkStop(request.stop);
   checkBoolean('ignoreEos', request.ignoreEos);
-  checkNumber('temperature', request.temperature, 0, 100);
-  checkInteger('topK', request.topK, 0, info.vocabSize);
-  checkNumber('topP', request.topP, 0, 1);
-  if (request.topP === 0) refuse('topP', 'topP must be greater than 0 and at most 1');
-  checkNumber('minP', request.minP, 0, 1);
-  checkInteger('seed', request.seed, 0, 2 ** 32 - 1);
+  checkSampling(request, info);
 }
 
 /** Throws unless `prompt` has one of the three shapes and its token ids lie in [0, vocabSize). */
@@ -194,25 +206,4 @@ function checkPath(param: string, path: unknown): void {
 function checkWord(param: string, value: unknown, words: readonly string[]): void {
   if (value === undefined && param !== 'purpose') return;
   if (typeof value !== 'string' || !words.includes(value)) refuse(param, `${param} must be one of ${words.join(', ')}`);
-}
-
-function checkBoolean(param: string, value: unknown): void {
-  if (value !== undefined && typeof value !== 'boolean') refuse(param, `${param} must be true or false`);
-}
-
-function checkInteger(param: string, value: unknown, min: number, max: number): void {
-  if (value !== undefined && !isIntegerIn(value, min, max)) {
-    refuse(param, `${param} must be an integer in ${min} … ${max}`);
-  }
-}
-
-function checkNumber(param: string, value: unknown, min: number, max: number): void {
-  if (value === undefined) return;
-  if (typeof value !== 'number' || !(value >= min && value <= max)) {
-    refuse(param, `${param} must be a number in ${min} … ${max}`);
-  }
-}
-
-function isIntegerIn(value: unknown, min: number, max: number): boolean {
-  return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max;
 }

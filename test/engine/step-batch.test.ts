@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
 import type { NativeBatch, NativeFinished } from '../../src/engine/addon-types.js';
-import type { SequenceEvent } from '../../src/engine/engine.js';
-import { fromNative, readBatch, toNativePrompt } from '../../src/engine/step-batch.js';
+import type { SequenceEvent, TokenLogprob } from '../../src/engine/engine.js';
+import { fromNative, readBatch, toNativePrompt, toNativeRequest } from '../../src/engine/step-batch.js';
 
 const FINISHED: NativeFinished = {
   reason: 1,
@@ -20,7 +20,7 @@ function batch(
 ): NativeBatch {
   const { tokens = [], ...others } = rest;
   const words = Uint32Array.from([...rows.flat(), ...tokens]);
-  return { engine: 1, rows: rows.length, words, texts: [], finished: [], jobs: [], ...others };
+  return { engine: 1, rows: rows.length, words, texts: [], finished: [], jobs: [], logprobs: [], ...others };
 }
 
 function read(from: NativeBatch): [number, SequenceEvent][] {
@@ -50,6 +50,41 @@ describe('engine/step-batch', () => {
       [6, { type: 'tokens', firstIndex: 7, ids: [], text: '' }],
       [5, { type: 'tokens', firstIndex: 2, ids: [13], text: '!' }],
     ]);
+  });
+
+  it('gives each row the log probabilities of its own tokens', () => {
+    const of = (id: number): TokenLogprob => ({ id, logprob: -1, bytes: Uint8Array.of(id), top: [] });
+    const events = read(
+      batch(
+        [
+          [5, 2, 0, 2, 2],
+          [6, 2, 7, 1, 1],
+          [5, 2, 2, 1, 1],
+        ],
+        {
+          tokens: [11, 12, 13, 14],
+          texts: ['a', 'b', 'c'],
+          logprobs: [
+            { row: 0, logprob: of(11) },
+            { row: 0, logprob: of(12) },
+            { row: 2, logprob: of(14) },
+          ],
+        },
+      ),
+    );
+    const logprobs = events.map(([, event]) => (event.type === 'tokens' ? event.logprobs : undefined));
+    expect(logprobs).to.deep.equal([[of(11), of(12)], undefined, [of(14)]]);
+  });
+
+  it('sends biases as pairs and a schema as its text', () => {
+    const prompt = { kind: 'text', text: 'hi' } as const;
+    const native = toNativeRequest({ prompt, topK: 3, logitBias: { 7: -1.5, 9: 2 }, jsonSchema: { type: 'null' } });
+    expect(native).to.deep.equal({
+      prompt,
+      topK: 3,
+      logitBias: Float64Array.of(7, -1.5, 9, 2),
+      jsonSchema: '{"type":"null"}',
+    });
   });
 
   it('names every reason, and carries the stop string and the error where there is one', () => {
