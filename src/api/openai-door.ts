@@ -153,6 +153,9 @@ const COMPLETION: Shape = {
   end: { text: '', logprobs: null },
 };
 
+/** Stands for the text of a chunk; no id or name of a model holds it. */
+const TEXT_MARK = '\u0000text\u0000';
+
 /** `createdS`: seconds since 1970, equal in all chunks. */
 function render(shape: Shape, createdS: number, includeUsage: boolean): Rendering {
   let id = '';
@@ -167,6 +170,15 @@ function render(shape: Shape, createdS: number, includeUsage: boolean): Renderin
       ...more,
     }),
   });
+  // All chunks of a stream are alike but for their text, so what is around it is put into JSON once.
+  let around: readonly [string, string] | undefined;
+  const textChunk = (text: string): SseFrame => {
+    if (around === undefined) {
+      const [before = '', after = ''] = chunk(shape.delta(TEXT_MARK), null).data.split(JSON.stringify(TEXT_MARK));
+      around = [before, after];
+    }
+    return { data: around[0] + JSON.stringify(text) + around[1] };
+  };
   const opening = (): readonly SseFrame[] => {
     if (started || shape.first === undefined) return [];
     started = true;
@@ -189,7 +201,7 @@ function render(shape: Shape, createdS: number, includeUsage: boolean): Renderin
           model = event.route.model;
           return [];
         case 'delta':
-          return event.text === '' ? opening() : [...opening(), chunk(shape.delta(event.text), null)];
+          return event.text === '' ? opening() : [...opening(), textChunk(event.text)];
         case 'completed': {
           const last = chunk(shape.end, finishOf(event.result.finishReason), extras(event.result));
           const usage = { ...head(shape.chunkObject), choices: [], usage: usageOf(event.result) };
