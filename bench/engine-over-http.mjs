@@ -1,11 +1,11 @@
 /**
  * What HTTP and the bus cost over the engine alone: tokens per second and time to the first token, in process and over
- * the full path in turn.
+ * the full path in turn; the server has answered some rounds before.
  *   node bench/engine-over-http.mjs --model FILE.gguf [--streams 16] [--tokens 128] [--rounds 5]
  */
 import { parseArgs } from 'node:util';
 import { loadModel } from '../dist/engine/index.js';
-import { complete, median, promptOf, together } from './lib/client.mjs';
+import { complete, median, promptOf, together, warmUp } from './lib/client.mjs';
 import { startOurs } from './lib/servers.mjs';
 
 const { values } = parseArgs({
@@ -63,7 +63,7 @@ async function overHttp() {
   ]);
   try {
     const body = (salt, limit) => ({ model: 'default', prompt: promptOf(16, salt), max_tokens: limit });
-    await complete(server.url, body(5, 8));
+    await warmUp(server.url, slots, (index) => body(index, maxTokens));
     const firsts = [];
     for (let round = 0; round < 9; round++) firsts.push((await complete(server.url, body(round, 1))).firstMs);
     const { tokensPerSecond } = await together(server.url, slots, (index) => body(index, maxTokens));

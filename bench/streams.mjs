@@ -3,7 +3,7 @@
  *   node bench/streams.mjs --model FILE.gguf --peer PATH/llama-server [--streams 1,8] [--tokens 96] [--rounds 3]
  */
 import { parseArgs } from 'node:util';
-import { median, promptOf, together } from './lib/client.mjs';
+import { median, promptOf, together, warmUp } from './lib/client.mjs';
 import { startOurs, startPeer } from './lib/servers.mjs';
 
 const { values } = parseArgs({
@@ -29,7 +29,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
   for (const [name, start] of Object.entries(sides)) {
     const server = await start();
     try {
-      await together(server.url, 1, () => ({ model: 'default', prompt: promptOf(16, 5), max_tokens: 8 }));
+      await warmUp(server.url, slots, () => ({ model: 'default', prompt: promptOf(16, 5), max_tokens: 96 }));
       for (const count of counts) {
         const body = (index) => ({
           model: 'default',
