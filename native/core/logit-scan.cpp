@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace llamaestro {
 namespace {
 
-constexpr int32_t kScanBlock = 256;
-constexpr int32_t kLanes = 16;
+constexpr int32_t kScanBlock = 128;
+constexpr int32_t kLanes = 4;
+constexpr int32_t kRegisters = 4;
+constexpr int32_t kStride = kLanes * kRegisters;
+using Lanes __attribute__((vector_size(kLanes * sizeof(float)))) = float;
 
 bool isBetter(const llama_token_data& a, const llama_token_data& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
@@ -16,19 +20,24 @@ bool isBetter(const llama_token_data& a, const llama_token_data& b) {
 float larger(float a, float b) { return a > b ? a : b; }
 
 // The largest number of the block, -INFINITY when it has none. One running maximum would wait for itself at every
-// step, and a compiler may not regroup it; the lanes become vector registers.
+// step, and compilers may not regroup it: four registers of four lanes each do not wait for one another.
 float blockMaximum(const float* logits, int32_t count) {
-  float lanes[kLanes];
-  std::fill(lanes, lanes + kLanes, -INFINITY);
+  Lanes best[kRegisters];
+  for (Lanes& one : best) one = Lanes{} - INFINITY;
   int32_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int32_t lane = 0; lane < kLanes; ++lane) lanes[lane] = larger(logits[i + lane], lanes[lane]);
+  for (; i + kStride <= count; i += kStride) {
+    for (int32_t r = 0; r < kRegisters; ++r) {
+      Lanes next;
+      std::memcpy(&next, logits + i + r * kLanes, sizeof(next));
+      best[r] = next > best[r] ? next : best[r];
+    }
   }
-  for (; i < count; ++i) lanes[0] = larger(logits[i], lanes[0]);
-  for (int32_t half = kLanes / 2; half > 0; half /= 2) {
-    for (int32_t lane = 0; lane < half; ++lane) lanes[lane] = larger(lanes[lane + half], lanes[lane]);
+  float all = -INFINITY;
+  for (; i < count; ++i) all = larger(logits[i], all);
+  for (const Lanes& one : best) {
+    for (int32_t lane = 0; lane < kLanes; ++lane) all = larger(one[lane], all);
   }
-  return lanes[0];
+  return all;
 }
 
 }  // namespace
