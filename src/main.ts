@@ -22,10 +22,19 @@ function whole(name: string, text: string | undefined, minimum: number, maximum:
   throw new LlamaestroError('invalid_request', `--${name} must be ${range}, got '${text}'`, { param: name });
 }
 
+/** A wrong option is the caller's mistake, not ours. */
+function parse<T extends Record<string, { readonly type: 'string' }>>(options: T): Partial<Record<keyof T, string>> {
+  try {
+    return parseArgs({ options }).values as Partial<Record<keyof T, string>>;
+  } catch (cause) {
+    throw new LlamaestroError('invalid_request', (cause as Error).message, { remedy: `Usage: ${USAGE}`, cause });
+  }
+}
+
 function readArguments(config: GatewayConfig): { config: GatewayConfig; choice: Choice } {
   const text = { type: 'string' } as const;
   const options = { host: text, port: text, profile: text, model: text, context: text, slots: text };
-  const { values } = parseArgs({ options });
+  const values = parse(options);
   const contextTokens = whole('context', values.context, 1, 2 ** 24);
   const slots = whole('slots', values.slots, 1, 256);
   if (values.profile !== undefined && values.model !== undefined) {
@@ -55,7 +64,6 @@ function readArguments(config: GatewayConfig): { config: GatewayConfig; choice: 
 function refuse(thrown: unknown): never {
   const error = toLlamaestroError(thrown);
   process.stderr.write(`${error.message}\n${error.remedy}\n`);
-  if (error.code === 'internal') process.stderr.write(`${USAGE}\n`);
   process.exit(EXIT_REFUSED);
 }
 

@@ -7,6 +7,17 @@ import { headersOf, problemOf, publicError } from './problem.js';
 
 const PLAIN_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+/** A web page of another site must not drive a server on its reader's machine; programs send no Origin. */
+function refuseForeignPage(ctx: Context): void {
+  const origin = ctx.get('origin');
+  if (origin === '' || (URL.canParse(origin) && LOOPBACK.test(new URL(origin).hostname))) return;
+  throw new LlamaestroError('forbidden', `pages of '${origin.slice(0, 200)}' may not use this server`, {
+    remedy: 'Use it from a page of this machine, or from a program.',
+  });
+}
+
 function answer(ctx: Context, error: LlamaestroError, status?: number): void {
   const runId = error.details?.['runId'];
   const problem = problemOf(error.toWire(), typeof runId === 'string' ? runId : undefined);
@@ -16,6 +27,8 @@ function answer(ctx: Context, error: LlamaestroError, status?: number): void {
   const openAi = /^\/v1\/(chat\/|completions|models)/.test(ctx.path);
   ctx.type = openAi ? 'application/json' : 'application/problem+json';
   ctx.set(headersOf(error.toWire()));
+  // What is left of the body is not read.
+  if (error.code === 'payload_too_large') ctx.set('Connection', 'close');
 }
 
 export function boundary(random: Random, log: Logger): Middleware {
@@ -24,6 +37,7 @@ export function boundary(random: Random, log: Logger): Middleware {
     const requestId = PLAIN_ID.test(asked) ? asked : random.id('req');
     ctx.set('x-request-id', requestId);
     try {
+      refuseForeignPage(ctx);
       await next();
       if (ctx.body !== undefined || ctx.status < 400) return;
       const { method, path, status } = ctx;

@@ -5,8 +5,9 @@
 import { LlamaestroError } from '../base/errors.js';
 import { unknownKeys } from '../schema/decode.js';
 import type { ChatMessage, Sampling } from '../schema/load.js';
-import type { SamplingFields, WireMessage } from '../schema/requests.js';
+import { MessagesCodec, type SamplingFields, type WireMessage } from '../schema/requests.js';
 import type { RunEvent, RunRequest, RunResult } from '../schema/run.js';
+import { pathTo, strayKeys } from '../schema/stray-keys.js';
 
 /** A request as a door understood it. */
 export interface Parsed {
@@ -35,9 +36,18 @@ export function objectOf(body: unknown): Readonly<Record<string, unknown>> {
   throw new LlamaestroError('invalid_request', 'the body must be a JSON object');
 }
 
-/** A sentence for each field nobody knows. */
-export function unknownFieldWarnings(body: object, known: readonly string[]): string[] {
-  return unknownKeys(body, known).map((key) => `unknown field '${key}' was ignored`);
+/** Warnings of one answer; what is beyond is counted. */
+const MAX_WARNINGS = 32;
+
+/** A sentence for each field nobody knows, in the body and in its messages. */
+export function unknownFieldWarnings(body: Readonly<Record<string, unknown>>, known: readonly string[]): string[] {
+  const inMessages = strayKeys(MessagesCodec, body['messages'], 'messages').map(({ parent, key }) =>
+    pathTo(parent, key),
+  );
+  const unknown = [...unknownKeys(body, known), ...inMessages];
+  const told = unknown.slice(0, MAX_WARNINGS).map((key) => `unknown field '${key.slice(0, 100)}' was ignored`);
+  const rest = unknown.length - told.length;
+  return rest === 0 ? told : [...told, `${String(rest)} more unknown fields were ignored`];
 }
 
 /** Messages with their text parts joined; an empty list is `invalid_request`. */

@@ -61,7 +61,7 @@ function refuseUnsupported(body: Readonly<Record<string, unknown>>): void {
   }
 }
 
-function warningsOf(body: object, known: readonly string[]): readonly string[] {
+function warningsOf(body: Readonly<Record<string, unknown>>, known: readonly string[]): readonly string[] {
   return unknownFieldWarnings(body, [...known, ...HARMLESS, ...Object.keys(REFUSED)]);
 }
 

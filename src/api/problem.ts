@@ -63,11 +63,6 @@ export interface Problem {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** The status of a code. */
-export function statusOf(code: ErrorCode): number {
-  return STATUSES[code];
-}
-
 function typeOf(status: number): string {
   if (status === 401 || status === 403) return 'authentication_error';
   if (status === 429) return 'rate_limit_error';

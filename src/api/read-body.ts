@@ -2,8 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import { LlamaestroError } from '../base/errors.js';
 
-/** Largest request body: a 1 M token prompt in messages fits, a runaway client does not. */
-export const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** Largest request body: what one message of the bus takes (1 MiB), with room for its envelope. */
+export const MAX_BODY_BYTES = 1024 * 1024 - 16 * 1024;
 
 function tooLarge(bytes: number): LlamaestroError {
   const message = `the body has ${String(bytes)} bytes or more, the limit is ${String(MAX_BODY_BYTES)}`;
@@ -16,10 +16,15 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   if (declared > MAX_BODY_BYTES) throw tooLarge(declared);
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) throw tooLarge(bytes);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_BODY_BYTES) throw tooLarge(bytes);
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof LlamaestroError) throw cause;
+    throw new LlamaestroError('cancelled', 'the client left before its body was complete', { cause });
   }
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))) as unknown;

@@ -1,9 +1,11 @@
 /** The HTTP server around the app: listens on loopback, closes without cutting what runs. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type Koa from 'koa';
 import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
+import { problemOf } from './problem.js';
 
 /** What a slow reader gets to take the rest of its answer when the server stops. */
 const FLUSH_MS = 5000;
@@ -21,7 +23,7 @@ export function listen(app: Koa, host: string, port: number): Promise<HttpServer
   const handler = app.callback();
   const server = createServer((request, response) => void handler(request, response));
   server.keepAliveTimeout = KEEP_ALIVE_MS;
-  server.requestTimeout = 0;
+  server.on('clientError', refuseMalformed);
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const taken = cause.code === 'EADDRINUSE';
@@ -37,6 +39,15 @@ export function listen(app: Koa, host: string, port: number): Promise<HttpServer
       resolve({ url: `http://${name}:${String(address.port)}`, close: (clock) => close(server, clock) });
     });
   });
+}
+
+/** What is not HTTP never reaches the app, but gets the same shape of error. */
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  const refusal = new LlamaestroError('invalid_request', 'this is not a valid HTTP request');
+  const body = JSON.stringify(problemOf(refusal.toWire()));
+  const head = ['HTTP/1.1 400 Bad Request', 'Content-Type: application/problem+json', 'Connection: close'];
+  socket.end([...head, `Content-Length: ${String(Buffer.byteLength(body))}`, '', body].join('\r\n'));
 }
 
 function close(server: Server, clock: Clock): Promise<void> {

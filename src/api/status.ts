@@ -12,13 +12,20 @@ export interface Readiness {
 
 /** Ready: runs are accepted and no resident model is still on its first way up. A failed one degrades, it does not block. */
 export function readiness(orchestra: OrchestraStatus, pool: PoolStatus, profile: Profile): Readiness {
-  if (!orchestra.accepting) return { ready: false, reasons: ['the server is draining'] };
+  if (!orchestra.accepting)
+    return { ready: false, reasons: ['no runs are taken: the server stops, or the bus is lost'] };
   const residents = new Set(profile.models.filter((m) => m.residency === 'resident' && m.available).map((m) => m.name));
   const rising = pool.models.filter(
     (model) => residents.has(model.name) && (model.state === 'starting' || model.state === 'loading'),
   );
   const reasons = rising.map((model) => `model '${model.name}' is ${model.state}`);
-  return { ready: rising.length === 0, reasons: [...reasons, ...failures(pool)] };
+  return { ready: rising.length === 0, reasons: [...reasons, ...failures(pool), ...absences(profile)] };
+}
+
+function absences(profile: Profile): string[] {
+  return profile.models
+    .filter((model) => !model.available)
+    .map((model) => `the file of model '${model.name}' is missing`);
 }
 
 function failures(pool: PoolStatus): string[] {
@@ -64,7 +71,7 @@ export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profile
   const pool = parts.pool.status();
   const profile = parts.profiles.current();
   const { ready, reasons } = readiness(orchestra, pool, profile);
-  const degraded = pool.models.some((model) => model.state === 'failed');
+  const degraded = reasons.length > 0;
   return {
     health: !ready ? 'waiting' : degraded ? 'degraded' : 'ok',
     reasons,

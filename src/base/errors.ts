@@ -11,7 +11,7 @@ export const ERROR_REMEDIES = {
   unauthorized: 'Send a valid key.',
   forbidden: 'Use a key with the needed scope.',
   model_not_found: 'Use one of the names listed, or "auto".',
-  profile_not_found: 'Use one of the profiles listed, or the path of a YAML file.',
+  profile_not_found: 'Use one of the profiles listed.',
   run_not_found: 'Check the run id; finished runs are kept for a limited time.',
   switch_conflict: 'Wait for the running switch to end, or cancel it.',
   pinned: 'Unpin a model, or give the device a larger budget.',

@@ -11,8 +11,12 @@ import type { Frame, FrameBody } from '../schema/bus-messages.js';
 export const RING_FRAMES = 512;
 /** Window of an attempt when nobody says otherwise. */
 export const DEFAULT_CREDIT_FRAMES = 256;
-/** Frames held for lack of credit before the receiver counts as too slow. */
+/** Frames held for lack of credit before the receiver counts as too slow; many waiting deltas are joined. */
 export const MAX_HELD_FRAMES = 512;
+/** From so many held frames on, deltas are joined to the last one. */
+const JOIN_FROM_FRAMES = 256;
+/** A held delta takes up more tokens while its text is shorter than this; all held text is then 2 MiB at most. */
+const JOINED_UNITS = 4096;
 
 /** taken: on its way or held. ended: dropped, the attempt has its terminal frame. overflow: dropped, too much is held. */
 export type PushResult = 'taken' | 'ended' | 'overflow';
@@ -79,6 +83,8 @@ export class FrameWindow {
   push(body: FrameBody): PushResult {
     if (this.#ending) return 'ended';
     if (!isTerminal(body)) {
+      // A receiver that stalls for a moment is not too slow: what waits for it is joined, not counted.
+      if (this.#joinToLast(body)) return 'taken';
       this.#overflowed ||= this.#held.length >= MAX_HELD_FRAMES;
       if (this.#overflowed) return 'overflow';
       this.#held.push(body);
@@ -88,6 +94,19 @@ export class FrameWindow {
     if (body.type !== 'final' || this.#overflowed) this.#held = [];
     this.#held.push(body.type === 'final' && this.#overflowed ? tooSlow() : body);
     return 'taken';
+  }
+
+  #joinToLast(body: FrameBody): boolean {
+    const last = this.#held.at(-1);
+    if (this.#overflowed || body.type !== 'delta' || last?.type !== 'delta') return false;
+    if (this.#held.length < JOIN_FROM_FRAMES || last.text.length + last.ids.length >= JOINED_UNITS) return false;
+    this.#held[this.#held.length - 1] = {
+      type: 'delta',
+      firstIndex: last.firstIndex,
+      ids: [...last.ids, ...body.ids],
+      text: last.text + body.text,
+    };
+    return true;
   }
 
   /** Numbers and gives out what may leave now. */

@@ -2,23 +2,21 @@
 /** The command line: one file per verb, all of them HTTP clients of a running gateway. */
 import { Command } from 'commander';
 import { readGatewayConfig } from '../schema/config.js';
-import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import { toLlamaestroError } from '../base/errors.js';
 import { defaultUrl } from './client.js';
 import { addStatus } from './status.js';
 import { addSwitch } from './switch.js';
 
-const config = readGatewayConfig();
-const program = new Command('llamaestro')
-  .description('Runs a whole set of local language models as one orchestra')
-  .option('--url <url>', 'where the gateway listens', defaultUrl(config))
-  .showHelpAfterError();
-addStatus(program);
-addSwitch(program);
-
 try {
+  const program = new Command('llamaestro')
+    .description('Runs a whole set of local language models as one orchestra')
+    .option('--url <url>', 'where the gateway listens', defaultUrl(readGatewayConfig()))
+    .showHelpAfterError();
+  addStatus(program);
+  addSwitch(program);
   await program.parseAsync();
 } catch (thrown) {
   const error = toLlamaestroError(thrown);
   process.stderr.write(`${error.message}\n${error.remedy}\n`);
-  process.exitCode = error instanceof LlamaestroError && error.code === 'no_host' ? 2 : 1;
+  process.exitCode = error.code === 'no_host' ? 2 : 1;
 }

@@ -10,7 +10,7 @@ interface Switched {
 export function addSwitch(program: Command): void {
   program
     .command('switch')
-    .argument('<profile>', 'name of a profile, or the path of a YAML file')
+    .argument('<profile>', 'name of a profile')
     .description('change the active profile of the running server')
     .option('--json', 'the answer as JSON')
     .action(async (name: string, options: { json?: boolean }, command: Command) => {

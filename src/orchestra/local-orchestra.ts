@@ -19,8 +19,6 @@ import { promptHash, RunDriver } from './run-driver.js';
 
 /** Runs that are accepted and not yet ended, and requests on the way there. */
 export const MAX_RUNS = 4096;
-/** Ended runs that can still be read. */
-export const MAX_ENDED_RUNS = 256;
 
 export interface OrchestraParts {
   readonly bus: Bus;
@@ -43,17 +41,27 @@ function closed(): LlamaestroError {
   return new LlamaestroError('draining', 'the server is stopping and takes no new runs');
 }
 
+/** Nothing can reach a model: refused at once, because nobody knows when the bus comes back. */
+function noBus(): LlamaestroError {
+  return new LlamaestroError('no_host', 'the connection to the bus is lost');
+}
+
 class LocalOrchestra implements Orchestra {
   private accepting = true;
   private interrupting = false;
   /** Requests that are neither accepted nor refused yet. */
   private readonly admissions = new Set<Admission>();
   private readonly running = new Map<string, RunDriver>();
-  private readonly ended = new Map<string, RunDriver>();
+  private busLost = false;
   private counts = { accepted: 0, completed: 0, failed: 0, cancelled: 0 };
   private whenEmpty: (() => void)[] = [];
 
-  constructor(private readonly parts: OrchestraParts) {}
+  constructor(private readonly parts: OrchestraParts) {
+    parts.bus.onStatus((status) => {
+      this.busLost = status === 'lost';
+      if (this.busLost) for (const admission of this.admissions) admission.refuse(noBus());
+    });
+  }
 
   async submit(request: RunRequest, signal?: AbortSignal): Promise<Run> {
     this.refuseWhenClosed();
@@ -99,6 +107,7 @@ class LocalOrchestra implements Orchestra {
 
   private refuseWhenClosed(): void {
     if (!this.accepting) throw closed();
+    if (this.busLost) throw noBus();
     if (this.running.size + this.admissions.size < MAX_RUNS) return;
     throw new LlamaestroError('queue_full', `${String(MAX_RUNS)} runs are under way`);
   }
@@ -111,9 +120,6 @@ class LocalOrchestra implements Orchestra {
     void run.result.then((result) => {
       this.counts[result.status]++;
       this.running.delete(run.id);
-      this.ended.set(run.id, run);
-      const [oldest] = this.ended.keys();
-      if (this.ended.size > MAX_ENDED_RUNS && oldest !== undefined) this.ended.delete(oldest);
       this.wakeWhenEmpty();
     });
   }
@@ -126,12 +132,13 @@ class LocalOrchestra implements Orchestra {
     if (this.isEmpty) for (const wake of this.whenEmpty.splice(0)) wake();
   }
 
-  find(id: string): Run | undefined {
-    return this.running.get(id) ?? this.ended.get(id);
-  }
-
   status(): OrchestraStatus {
-    return { accepting: this.accepting, running: this.running.size, ...this.counts };
+    return {
+      accepting: this.accepting && !this.busLost,
+      admitting: this.admissions.size,
+      running: this.running.size,
+      ...this.counts,
+    };
   }
 
   async drain(signal?: AbortSignal): Promise<void> {

@@ -16,6 +16,8 @@ export interface Run {
 
 export interface OrchestraStatus {
   readonly accepting: boolean;
+  /** Requests between their coming and their acceptance. */
+  readonly admitting: number;
   readonly running: number;
   readonly accepted: number;
   readonly completed: number;
@@ -30,8 +32,6 @@ export interface Orchestra {
    * Resolves when the run is durable.
    */
   submit(request: RunRequest, signal?: AbortSignal): Promise<Run>;
-  /** A run still in the log. */
-  find(id: string): Run | undefined;
   status(): OrchestraStatus;
   /** Stops accepting; resolves when every run ended. On abort the rest end as `interrupted`. */
   drain(signal?: AbortSignal): Promise<void>;

@@ -23,9 +23,15 @@ function pathOf(context: t.Context): string {
   return path;
 }
 
+const SHOWN_CHARACTERS = 60;
+
+/** Short and flat: a value from outside may be huge, or nested deeper than the stack. */
 function shown(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  if (value === undefined) return 'nothing';
+  if (Array.isArray(value)) return `a list of ${String(value.length)}`;
+  if (typeof value === 'object' && value !== null) return 'an object';
+  const text = typeof value === 'string' ? JSON.stringify(value.slice(0, SHOWN_CHARACTERS)) : String(value);
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS - 3)}…` : text;
 }
 
 /** Every fault of `value` under `codec`, deepest path first (the most precise statement), without repeats. */

@@ -7,6 +7,8 @@ import { numberIn, textOf } from './decode.js';
 
 /** Largest `max_tokens` anybody may ask for; the slot's context is the real limit. */
 const MAX_TOKENS = 2 ** 24;
+/** A body holds no more; the model's context is the real limit. */
+const MAX_TASK_CHARACTERS = 2 ** 20;
 /** Stop strings of one request, and the length of each. */
 const MAX_STOPS = 16;
 const MAX_STOP_CHARACTERS = 256;
@@ -35,7 +37,7 @@ const ContentCodec = t.union(
 );
 
 export const MessageCodec = t.intersection([t.type({ role: textOf(1, 64) }), t.partial({ content: ContentCodec })]);
-export const MessagesCodec = t.readonlyArray(MessageCodec);
+export const MessagesCodec = t.readonlyArray(MessageCodec, 'a list of messages');
 export type WireMessage = t.TypeOf<typeof MessageCodec>;
 
 /** Fields every generating route shares. */
@@ -57,7 +59,7 @@ export type SamplingFields = t.TypeOf<typeof SamplingFieldsCodec>;
 
 const executeFields = {
   ...samplingFields,
-  task: optional(textOf(1, Number.MAX_SAFE_INTEGER)),
+  task: optional(textOf(1, MAX_TASK_CHARACTERS)),
   messages: optional(MessagesCodec),
   on_disconnect: optional(t.keyof({ cancel: null, continue: null })),
 };

@@ -92,6 +92,20 @@ describe('api/execute-door', () => {
     ]);
   });
 
+  it('warns of unknown fields inside messages, and bounds what it says', () => {
+    const messages = [{ role: 'user', content: 'x', zork: 1 }];
+    expect(parseExecute({ messages }).request.warnings).to.deep.equal(["unknown field 'messages[0].zork' was ignored"]);
+    const many = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`f${String(index)}`, 1]));
+    const warnings = parseExecute({ task: 'a', ...many }).request.warnings;
+    expect(warnings).to.have.lengthOf(33);
+    expect(warnings.at(-1)).to.contain('4968 more');
+  });
+
+  it('refuses what is nested deeper than any stack, without falling over it', () => {
+    const deep = JSON.parse(`${'['.repeat(5000)}${']'.repeat(5000)}`) as unknown;
+    expect(refusal(() => parseExecute({ task: deep })).param).to.equal('task');
+  });
+
   it('renders events with rising ids, the result, then [DONE]', () => {
     const frames = play(renderExecute(), { type: 'completed', result });
     expect(frames.map((frame) => frame.event)).to.deep.equal([

@@ -114,7 +114,9 @@ describe('frame streams', () => {
     world.open('run_b', { creditFrames: 10, patient: true });
     world.open('run_c', { creditFrames: 10, patient: true });
     world.deltas('run_a', 0, 12);
-    world.deltas('run_b', 0, 600);
+    for (let n = 0; n < 600; n++) {
+      world.sender.send('run_b', 1, { type: 'progress', doneTokens: n, totalTokens: 600 });
+    }
     world.deltas('run_c', 0, 11);
     world.finish('run_c');
     await world.clock.run(100);

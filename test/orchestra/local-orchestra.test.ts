@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
-import { MAX_ENDED_RUNS } from '../../src/orchestra/local-orchestra.js';
 import type { Run } from '../../src/orchestra/orchestra.js';
 import type { RunRequest } from '../../src/schema/run.js';
 import { settle } from '../support/fake-clock.js';
@@ -176,32 +175,32 @@ describe('orchestra/local-orchestra: admission', () => {
 });
 
 describe('orchestra/local-orchestra: the set of runs', () => {
-  it('finds runs while they go and for a while after, and counts their ends', async () => {
+  it('counts its ends, and lets an ended run be read by who holds it', async () => {
     const parts = await stage();
     const run = await begin(parts);
-    expect(parts.orchestra.find(run.id)).to.equal(run);
     expect(parts.orchestra.status()).to.include({ running: 1, accepted: 1, completed: 0 });
     await complete(parts);
-    expect(parts.orchestra.find(run.id)).to.equal(run);
     expect(parts.orchestra.status()).to.include({ running: 0, completed: 1 });
     const replayed = watch(run);
     await settle();
     expect(replayed.map(({ type }) => type)).to.deep.equal(['accepted', 'routed', 'prefill', 'delta', 'completed']);
-    expect(parts.orchestra.find('run_unknown')).to.equal(undefined);
   });
+});
 
-  it(`keeps the last ${String(MAX_ENDED_RUNS)} ended runs and no more`, async () => {
+/** Longer than a simulated connection takes to notice. */
+const LOST_MS = 15_000;
+
+describe('orchestra/local-orchestra: the bus', () => {
+  it('refuses at once while the connection to the bus is lost, and goes on when it is back', async () => {
     const parts = await stage();
-    parts.pool.hid = undefined;
-    const runs: Run[] = [];
-    for (let index = 0; index < MAX_ENDED_RUNS + 2; index++) {
-      const run = await parts.orchestra.submit(request());
-      run.cancel('next');
-      await run.result;
-      runs.push(run);
-    }
-    const known = runs.filter(({ id }) => parts.orchestra.find(id) !== undefined);
-    expect(known).to.deep.equal(runs.slice(2));
+    parts.network.partition('gateway');
+    await parts.clock.run(LOST_MS);
+    expect((await refusal(parts.orchestra.submit(request()))).code).to.equal('no_host');
+    expect(parts.orchestra.status().accepting).to.equal(false);
+    parts.network.heal('gateway');
+    await parts.clock.run(LOST_MS);
+    await begin(parts);
+    expect(parts.orchestra.status()).to.include({ accepting: true, running: 1 });
   });
 });
 

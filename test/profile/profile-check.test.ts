@@ -20,14 +20,14 @@ describe('checking a profile', () => {
 
   const NAME_RULE = 'must be a name of 1 to 64 letters, digits, dots, dashes and underscores';
   const wrong: Readonly<Record<string, readonly [unknown, string]>> = {
-    'not a mapping': [['a'], ': must be a mapping with version, name, models and flow, got ["a"]'],
+    'not a mapping': [['a'], ': must be a mapping with version, name, models and flow, got a list of 1'],
     'no version': [{ ...base, version: undefined }, 'version: must be 1, got nothing'],
     'another version': [{ ...base, version: 2 }, 'version: must be 1, got 2'],
     'no name': [{ ...base, name: undefined }, `name: ${NAME_RULE}, got nothing`],
     'a name with a blank': [{ ...base, name: 'my profile' }, `name: ${NAME_RULE}, got "my profile"`],
     'no flow': [{ ...base, flow: undefined }, 'flow: must be a mapping with default'],
     'no default': [{ ...base, flow: {} }, `flow.default: ${NAME_RULE}, got nothing`],
-    'models in a list': [{ ...base, models: [] }, 'models: must be a mapping from names to models, got []'],
+    'models in a list': [{ ...base, models: [] }, 'models: must be a mapping from names to models, got a list of 0'],
     'no models': [{ ...base, models: {} }, 'models: a profile needs at least one model'],
     'a model that is nothing': [
       { ...base, models: { fast: null } },
