@@ -251,6 +251,11 @@ describe('Attempts', () => {
       const world = new World();
       await world.load({ slots: 1 });
       await world.gen({ creditFrames: 1, ignoreEos: true, ttlMs: 600_000 });
+      // Its gateway lives and renews the attempt; only its credit does not come.
+      for (let round = 0; round < 3; round++) {
+        await world.clock.run(9_000);
+        await world.command({ op: 'renew', gid: 'g1', attempts: [{ rid: 'run_a', att: 1 }] });
+      }
       expect(wordOf(await world.terminal())).to.equal('client_too_slow');
       await world.gen({ rid: 'run_b' });
       expect(await world.terminal('run_b')).to.include({ type: 'final' });
