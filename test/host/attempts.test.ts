@@ -249,7 +249,7 @@ describe('Attempts', () => {
 
     it('ends a stream that is not read as client_too_slow and frees the slot', async () => {
       const world = new World();
-      await world.load({ slots: 1 });
+      await world.load({ slots: 1, contextTokens: 1_000_000 });
       await world.gen({ creditFrames: 1, ignoreEos: true, ttlMs: 600_000 });
       // Its gateway lives and renews the attempt; only its credit does not come.
       for (let round = 0; round < 3; round++) {
