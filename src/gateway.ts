@@ -133,7 +133,12 @@ async function assemble(
   const receiver = new FrameReceiver({ bus, clock, gid, log });
   undo.push(() => Promise.resolve(receiver.close()));
 
-  const profiles = createProfileManager({ pool, journal, catalog, running: () => orchestra.status().running + orchestra.status().admitting });
+  const profiles = createProfileManager({
+    pool,
+    journal,
+    catalog,
+    running: () => orchestra.status().running + orchestra.status().admitting,
+  });
   const orchestra = createOrchestra({
     bus,
     receiver,
