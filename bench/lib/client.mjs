@@ -8,7 +8,8 @@ const HAS_COUNTS = '"usage":{';
 const HAS_ERROR = '"error":{';
 
 async function post(url, body) {
-  const sent = request(url, { method: 'POST', headers: { 'content-type': 'application/json' } });
+  // A connection for each request: a server may close one that idles at the moment it is used again.
+  const sent = request(url, { method: 'POST', headers: { 'content-type': 'application/json' }, agent: false });
   sent.end(JSON.stringify(body));
   const [response] = await once(sent, 'response');
   response.setEncoding('utf8');

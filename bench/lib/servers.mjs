@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const READY_MS = 60_000;
+/** A llama-server told to end sometimes never does (seen: all its threads waiting for each other). */
+const STOP_MS = 10_000;
 
 /** A port that was free a moment ago. */
 export async function freePort() {
@@ -33,8 +35,11 @@ async function waitFor(url, child) {
 
 async function stop(child, cleanUp = () => {}) {
   if (child.exitCode === null && child.signalCode === null) {
+    const ended = once(child, 'exit');
     child.kill('SIGTERM');
-    await once(child, 'exit');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    await ended;
+    clearTimeout(timer);
   }
   cleanUp();
 }
