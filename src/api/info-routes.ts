@@ -6,7 +6,7 @@ import type { ModelStatus } from '../pool/pool.js';
 import { decode } from '../schema/decode.js';
 import { findModel, type ModelSpec, type Profile } from '../schema/profile.js';
 import { SwitchBodyCodec } from '../schema/requests.js';
-import type { ApiParts } from './app.js';
+import type { ApiParts } from './api-parts.js';
 import { readJson } from './read-body.js';
 import { readiness, statusBody } from './status.js';
 

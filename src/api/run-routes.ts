@@ -4,7 +4,7 @@ import type { Context } from 'koa';
 import { LlamaestroError } from '../base/errors.js';
 import type { Run } from '../orchestra/orchestra.js';
 import type { RunResult } from '../schema/run.js';
-import type { ApiParts } from './app.js';
+import type { ApiParts } from './api-parts.js';
 import type { Parsed, Rendering } from './doors.js';
 import { parseExecute, renderExecute } from './execute-door.js';
 import { parseChat, parseCompletion, renderChat, renderCompletion } from './openai-door.js';

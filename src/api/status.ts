@@ -2,7 +2,7 @@
 import type { OrchestraStatus } from '../orchestra/orchestra.js';
 import type { ModelStatus, PoolStatus } from '../pool/pool.js';
 import type { Profile } from '../schema/profile.js';
-import type { ApiParts } from './app.js';
+import type { ApiParts } from './api-parts.js';
 
 export interface Readiness {
   readonly ready: boolean;
