@@ -1,42 +1,12 @@
-import { mkdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { createModelLookUp, MAX_REMEMBERED_HEADERS } from '../../src/store/model-facts.js';
-import { findModelFile, indexModels, lookAt, MAX_FOLDER_DEPTH } from '../../src/store/model-files.js';
+import { findModelFile, lookAt } from '../../src/store/model-files.js';
 import { withFolder } from '../support/temporary-folder.js';
 import { ggufBytes, LLAMA } from './gguf-bytes.js';
 
 const MODEL = ggufBytes({ metadata: LLAMA });
-
-describe('the index of a models folder', () => {
-  it('finds GGUF files at any depth, in order, and nothing else', () =>
-    withFolder(async (folder) => {
-      await mkdir(join(folder, 'b', 'deep'), { recursive: true });
-      for (const file of ['z.gguf', 'a.GGUF', 'b/deep/m.gguf', 'readme.md', 'b/x.gguf.part']) {
-        await writeFile(join(folder, file), 'x');
-      }
-      await mkdir(join(folder, 'folder.gguf'));
-      await symlink(join(folder, 'z.gguf'), join(folder, 'b', 'link.gguf'));
-      await symlink(join(folder, 'gone.gguf'), join(folder, 'dangling.gguf'));
-      await symlink(folder, join(folder, 'b', 'loop'));
-      const { files, complete } = await indexModels(folder);
-      expect(files.map(({ file }) => file)).to.deep.equal(['a.GGUF', 'b/deep/m.gguf', 'b/link.gguf', 'z.gguf']);
-      expect(files[0]).to.include({ path: join(folder, 'a.GGUF'), bytes: 1 });
-      expect(complete).to.equal(true);
-    }));
-
-  it('says when it did not look everywhere', () =>
-    withFolder(async (folder) => {
-      const deep = join(folder, ...Array.from({ length: MAX_FOLDER_DEPTH + 1 }, (_, index) => `d${index}`));
-      await mkdir(deep, { recursive: true });
-      await writeFile(join(deep, 'too-deep.gguf'), 'x');
-      expect(await indexModels(folder)).to.deep.equal({ files: [], complete: false });
-    }));
-
-  it('is empty where there is no folder', async () => {
-    expect(await indexModels('/no/such/folder')).to.deep.equal({ files: [], complete: true });
-  });
-});
 
 describe('finding a model file', () => {
   it('takes the first root that has it, and lists where it looked', () =>
