@@ -8,8 +8,8 @@ import type { Pool } from '../pool/pool.js';
 import type { Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
+import { budgetOf, tooLate } from './budget.js';
 import { afterFailure } from './retry-policy.js';
-import { budgetOf, tooLate } from './run-driver.js';
 
 /**
  * Tokens that a byte of raw text cannot exceed, with room to spare: a token is made of a byte at least, and a space may

@@ -3,35 +3,18 @@
  * Everything known before the first token is decided here, so that a door can answer with a real status.
  */
 import { LlamaestroError } from '../base/errors.js';
-import type { Logger } from '../base/log.js';
-import type { Clock, Random } from '../base/ports.js';
-import type { Bus } from '../bus/bus.js';
-import type { FrameReceiver } from '../bus/frame-receiver.js';
-import type { Journal } from '../journal/journal.js';
-import type { Pool } from '../pool/pool.js';
 import type { Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
 import { Admission } from './admission.js';
 import { chooseRoute } from './choose-route.js';
 import { classify } from './classifier.js';
+import type { OrchestraParts } from './orchestra-parts.js';
 import type { Orchestra, OrchestraStatus, Run } from './orchestra.js';
 import { promptHash, RunDriver } from './run-driver.js';
+import { roundedMs } from './run-times.js';
 
 /** Runs that are accepted and not yet ended, and requests on the way there. */
 export const MAX_RUNS = 4096;
-
-export interface OrchestraParts {
-  readonly bus: Bus;
-  readonly receiver: FrameReceiver;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly gid: string;
-  readonly pool: Pool;
-  readonly journal: Journal;
-  readonly log: Logger;
-  /** The active profile, asked at each admission. */
-  readonly profile: () => Profile;
-}
 
 export function createOrchestra(parts: OrchestraParts): Orchestra {
   return new LocalOrchestra(parts);
@@ -81,7 +64,7 @@ class LocalOrchestra implements Orchestra {
     const { clock, journal, random, gid } = this.parts;
     const { askedAtMs } = admission;
     const { spec, ...choice } = chooseRoute(profile, request.model, classify(request.prompt));
-    const route = { ...choice, ms: clock.nowMs() - askedAtMs };
+    const route = { ...choice, ms: roundedMs(clock.nowMs() - askedAtMs) };
     const fit = await admission.check(spec);
     const id = random.id('run');
     const accepted = journal.accept({

@@ -11,11 +11,13 @@ import type { Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { Attempt, FinishReason, RouteDecision, RunEvent, RunRequest, RunResult } from '../schema/run.js';
 import { runAttempt, type Outcome, type ProgressFrame } from './attempt.js';
+import { budgetOf, tooLate } from './budget.js';
 import { waitForLease } from './lease-wait.js';
-import type { OrchestraParts } from './local-orchestra.js';
+import type { OrchestraParts } from './orchestra-parts.js';
 import type { Run } from './orchestra.js';
 import { afterFailure } from './retry-policy.js';
 import { RunLog } from './run-log.js';
+import { addTimes, NO_TIMES, PhaseWatch } from './run-times.js';
 
 /** Frames a host may send ahead of our consumption, per attempt. */
 const CREDIT_FRAMES = 256;
@@ -39,16 +41,6 @@ export function promptHash(prompt: Prompt): string {
   return createHash('sha256').update(JSON.stringify(prompt)).digest('hex');
 }
 
-/** Milliseconds a request may take in all. */
-export function budgetOf(request: RunRequest, profile: Profile): number {
-  return request.timeoutMs ?? profile.timeouts.requestMs;
-}
-
-/** What a request gets that did not end within its budget. */
-export function tooLate(budgetMs: number): LlamaestroError {
-  return new LlamaestroError('deadline', `the run took longer than ${String(budgetMs)} ms`);
-}
-
 /**
  * Runs an admitted request to its end; `start` once. `accepted` is the journal's word on its acceptance, which may still be
  * under way, so that one commit takes it and the first attempt: without it no host hears of the run, and a refused one
@@ -66,7 +58,8 @@ export class RunDriver implements Run {
   private finish!: (result: RunResult) => void;
   private readonly pieces: string[] = [];
   private usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
-  private times = { queueMs: 0, loadMs: 0, prefillMs: 0, decodeMs: 0, ttftMs: 0 };
+  private times = NO_TIMES;
+  private ttftMs = 0;
   private crashes = 0;
   /** Tokens that reached the log; never more than the host counted. */
   private deliveredTokens = 0;
@@ -149,6 +142,7 @@ export class RunDriver implements Run {
   private async attempt(): Promise<Outcome> {
     const number = this.attempts.length + 1;
     const beganMs = this.parts.clock.nowMs();
+    const watch = new PhaseWatch(beganMs);
     let stage: Attempt['stage'] = 'queue';
     let hid = '';
     const record = (outcome: Outcome): Outcome => {
@@ -159,9 +153,14 @@ export class RunDriver implements Run {
     };
     let lease: Lease;
     try {
-      lease = await this.lease((next) => (stage = next));
+      lease = await this.lease((next) => {
+        stage = next;
+        watch.enter(next, this.parts.clock.nowMs());
+      });
       hid = lease.hid;
+      this.times = addTimes(this.times, { queueMs: lease.queueMs, loadMs: lease.loadMs });
     } catch (thrown) {
+      this.times = addTimes(this.times, watch.take(this.parts.clock.nowMs()));
       return record({ ok: false, error: toLlamaestroError(thrown) });
     }
     stage = 'ack';
@@ -172,17 +171,19 @@ export class RunDriver implements Run {
       lease.release();
       return record({ ok: false, error: toLlamaestroError(thrown) });
     }
+    watch.take(this.parts.clock.nowMs());
     const outcome = await this.run(lease, number, (frame) => {
       stage = frame.type === 'delta' ? 'decode' : 'prefill';
+      watch.enter(stage, this.parts.clock.nowMs());
     });
     if (!outcome.ok && outcome.hostDied === true) this.crashes++;
-    this.takeCounts(outcome);
+    this.takeCounts(outcome, watch);
     return record(outcome);
   }
 
   private async lease(onStage: (stage: 'queue' | 'load') => void): Promise<Lease> {
     const model = this.admitted.spec.name;
-    const lease = await waitForLease(
+    return waitForLease(
       this.parts,
       {
         model,
@@ -197,9 +198,6 @@ export class RunDriver implements Run {
       this.admitted.profile.timeouts.queueMs,
       this.stop.signal,
     );
-    this.times.queueMs += lease.queueMs;
-    this.times.loadMs += lease.loadMs;
-    return lease;
   }
 
   private run(lease: Lease, number: number, onStage: (frame: ProgressFrame) => void): Promise<Outcome> {
@@ -248,19 +246,16 @@ export class RunDriver implements Run {
   }
 
   private firstTokens(): void {
-    this.times.ttftMs = this.elapsedMs();
+    this.ttftMs = this.elapsedMs();
     // Not awaited: an interactive run is never executed again after a restart, so the mark only informs.
     this.parts.journal.delivered(this.id).catch((thrown: unknown) => {
       this.parts.log.warn('the journal did not take a delivery mark', { rid: this.id, error: String(thrown) });
     });
   }
 
-  private takeCounts(outcome: Outcome): void {
-    if (outcome.usage !== undefined) this.usage = outcome.usage;
-    if (outcome.timings === undefined) return;
-    this.times.queueMs += outcome.timings.queueMs;
-    this.times.prefillMs += outcome.timings.prefillMs;
-    this.times.decodeMs += outcome.timings.decodeMs;
+  private takeCounts({ usage, timings }: Outcome, watch: PhaseWatch): void {
+    if (usage !== undefined) this.usage = usage;
+    this.times = addTimes(this.times, timings ?? watch.take(this.parts.clock.nowMs()));
   }
 
   private async end(status: RunResult['status'], finishReason: FinishReason, error?: LlamaestroError): Promise<void> {
@@ -278,7 +273,7 @@ export class RunDriver implements Run {
       text: this.pieces.join(''),
       finishReason: recorded === undefined ? finishReason : 'error',
       usage: this.usage,
-      timings: { ...this.times, routeMs: this.admitted.route.ms, totalMs: this.elapsedMs() },
+      timings: { ...this.times, ttftMs: this.ttftMs, routeMs: this.admitted.route.ms, totalMs: this.elapsedMs() },
       attempts: this.attempts,
       warnings: this.admitted.warnings,
       ...(failed === undefined ? {} : { error: failed }),

@@ -88,6 +88,17 @@ describe('orchestra/run-driver: a run that goes well', () => {
     expect(result().timings.ttftMs).to.be.within(1, result().timings.totalMs);
   });
 
+  it('says how long choosing took, to a tenth of a millisecond', async () => {
+    const { events } = await play({}, ({ clock }) => {
+      let calls = 0;
+      const nowMs = clock.nowMs.bind(clock);
+      clock.nowMs = () => nowMs() + calls++ * 0.01234;
+    });
+    const routed = events.find((event) => event.type === 'routed');
+    const ms = routed?.type === 'routed' ? routed.route.ms : NaN;
+    expect(ms * 10).to.equal(Math.round(ms * 10));
+  });
+
   it('sends the request, with what the profile says where it says nothing', async () => {
     const sampling = { temperature: 0.5, seed: 9 };
     const profile = profileOf([{ ...PROFILE.models[0]!, sampling: { temperature: 1, topK: 7 } }]);
@@ -211,6 +222,48 @@ describe('orchestra/run-driver: hosts that fail', () => {
     expect(result()).to.deep.include({ status: 'failed', text: 'then silence' });
     expect(result().error?.code).to.equal('token_stall');
     expect(host.gens).to.have.length(1);
+  });
+});
+
+describe('orchestra/run-driver: the times of what did not go well', () => {
+  it('measures the wait that ended without a lease', async () => {
+    const { clock, pool, run, result } = await play({}, ({ pool }) => (pool.hid = undefined));
+    pool.lastAsk.tell({ state: 'queued', position: 1 });
+    await clock.run(30);
+    pool.lastAsk.tell({ state: 'loading', fraction: 0 });
+    await clock.run(40);
+    run.cancel('enough');
+    await clock.run(20);
+    expect(result().timings).to.include({ loadMs: 40, prefillMs: 0, decodeMs: 0, ttftMs: 0 });
+    expect(result().timings.queueMs).to.be.within(30, 50);
+    expect(result().timings.totalMs).to.be.at.least(90);
+    expect(result().attempts[0]).to.include({ stage: 'load', hid: '' });
+  });
+
+  it('measures what a host that died could not tell any more', async () => {
+    const { clock, pool, host, result } = await play();
+    await clock.run(25);
+    host.say([STARTED]);
+    await clock.run(60);
+    host.say([delta(0, 'half')]);
+    await clock.run(80);
+    pool.lastLease.lose();
+    await clock.run(20);
+    const { queueMs, loadMs, prefillMs, decodeMs, ttftMs, totalMs } = result().timings;
+    expect(loadMs).to.equal(7);
+    expect(queueMs).to.be.within(5 + 25, 5 + 60);
+    expect(prefillMs).to.be.within(50, 70);
+    expect(decodeMs).to.be.within(70, 90);
+    expect(ttftMs).to.be.within(queueMs + prefillMs - 20, totalMs - decodeMs + 1);
+    expect(result().attempts[0]).to.include({ hid: 'hid_a', stage: 'decode' });
+  });
+
+  it("takes a cancelled attempt's times from the host, and names the host", async () => {
+    const { clock, run, result } = await play({}, answersCancels);
+    run.cancel('enough');
+    await clock.run(50);
+    expect(result().timings).to.include({ queueMs: 5 + TIMINGS.queueMs, loadMs: 7, prefillMs: 2, decodeMs: 3 });
+    expect(result().attempts[0]).to.include({ hid: 'hid_a' });
   });
 });
 
