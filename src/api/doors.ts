@@ -1,33 +1,19 @@
 /**
- * What the doors share: from a decoded body to the fields of a `RunRequest`. Pure. A door is a parser (`unknown` to
- * `RunRequest`) and a renderer (run events to its wire form), both pure functions around `orchestra.submit`.
+ * What the doors' parsers share: from a decoded body to the fields of a `RunRequest`. Pure. A door is a parser (`unknown`
+ * to `RunRequest`) and a renderer (run events to its wire form), both pure functions around `orchestra.submit`; what
+ * renderers share is `rendering`'s.
  */
 import { LlamaestroError } from '../base/errors.js';
 import { unknownKeys } from '../schema/decode.js';
 import type { ChatMessage, Sampling } from '../schema/load.js';
 import { MessagesCodec, type SamplingFields, type WireMessage } from '../schema/requests.js';
-import type { RunEvent, RunRequest, RunResult } from '../schema/run.js';
+import type { RunRequest } from '../schema/run.js';
 import { pathTo, strayKeys } from '../schema/stray-keys.js';
 
 /** A request as a door understood it. */
 export interface Parsed {
   readonly request: RunRequest;
   readonly stream: boolean;
-}
-
-/** One server-sent event before it is written; `last` closes the stream after it. */
-export interface SseFrame {
-  readonly id?: number;
-  readonly event?: string;
-  /** One line: JSON, or [DONE]. */
-  readonly data: string;
-  readonly last?: boolean;
-}
-
-/** How a door shows a run. `frames` is called for each event in order and may keep state in its closure. */
-export interface Rendering {
-  frames(event: RunEvent): readonly SseFrame[];
-  body(result: RunResult): unknown;
 }
 
 /** The body as an object, or `invalid_request`. */
@@ -87,6 +73,3 @@ export function commonOf(
     ...(typeof fields.timeout_ms === 'number' ? { timeoutMs: fields.timeout_ms } : {}),
   };
 }
-
-/** The frame that closes a stream that went well. */
-export const DONE: SseFrame = { data: '[DONE]', last: true };

@@ -3,17 +3,9 @@ import { LlamaestroError } from '../base/errors.js';
 import { decode } from '../schema/decode.js';
 import { EXECUTE_FIELDS, ExecuteBodyCodec } from '../schema/requests.js';
 import type { RunEvent, RunResult } from '../schema/run.js';
-import {
-  commonOf,
-  DONE,
-  messagesOf,
-  objectOf,
-  unknownFieldWarnings,
-  type Parsed,
-  type Rendering,
-  type SseFrame,
-} from './doors.js';
+import { commonOf, messagesOf, objectOf, unknownFieldWarnings, type Parsed } from './doors.js';
 import { problemOf } from './problem.js';
+import { DONE, type Rendering, type SseFrame } from './rendering.js';
 
 /** From a body to a valid request; `invalid_request` names the field. */
 export function parseExecute(body: unknown): Parsed {

@@ -6,17 +6,9 @@ import { LlamaestroError } from '../base/errors.js';
 import { decode } from '../schema/decode.js';
 import { CHAT_FIELDS, ChatBodyCodec, COMPLETION_FIELDS, CompletionBodyCodec } from '../schema/requests.js';
 import type { FinishReason, RunEvent, RunResult } from '../schema/run.js';
-import {
-  commonOf,
-  DONE,
-  messagesOf,
-  objectOf,
-  unknownFieldWarnings,
-  type Parsed,
-  type Rendering,
-  type SseFrame,
-} from './doors.js';
+import { commonOf, messagesOf, objectOf, unknownFieldWarnings, type Parsed } from './doors.js';
 import { problemOf } from './problem.js';
+import { DONE, type Rendering, type SseFrame } from './rendering.js';
 
 /** Fields that change nothing about the answer here. */
 const HARMLESS = [

@@ -5,10 +5,11 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Run } from '../orchestra/orchestra.js';
 import type { RunResult } from '../schema/run.js';
 import type { ApiParts } from './api-parts.js';
-import type { Parsed, Rendering } from './doors.js';
+import type { Parsed } from './doors.js';
 import { parseExecute, renderExecute } from './execute-door.js';
 import { parseChat, parseCompletion, renderChat, renderCompletion } from './openai-door.js';
 import { readJson } from './read-body.js';
+import type { Rendering } from './rendering.js';
 import { streamSse } from './sse.js';
 
 /** What a client that left is told, should anybody look. */

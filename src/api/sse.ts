@@ -9,7 +9,7 @@ import type { Context } from 'koa';
 import createSse, { type SseStream } from 'koa-sse-stream';
 import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
-import type { SseFrame } from './doors.js';
+import type { SseFrame } from './rendering.js';
 
 /** Comments on a silent stream: clients and proxies give up after much longer silences. */
 export const PING_MS = 10_000;

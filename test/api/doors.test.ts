@@ -3,7 +3,7 @@ import { ERROR_CODES, LlamaestroError } from '../../src/base/errors.js';
 import { parseExecute, renderExecute } from '../../src/api/execute-door.js';
 import { parseChat, parseCompletion, renderChat, renderCompletion } from '../../src/api/openai-door.js';
 import { headersOf, problemOf, publicError } from '../../src/api/problem.js';
-import type { Rendering, SseFrame } from '../../src/api/doors.js';
+import type { Rendering, SseFrame } from '../../src/api/rendering.js';
 import type { RunEvent, RunEventBody, RunResult } from '../../src/schema/run.js';
 
 function refusal(run: () => unknown): LlamaestroError {

@@ -1,0 +1,20 @@
+/** The form in which every door shows a run: a body, or frames of a stream. Knows neither routes nor sockets. */
+import type { RunEvent, RunResult } from '../schema/run.js';
+
+/** One server-sent event before it is written; `last` closes the stream after it. */
+export interface SseFrame {
+  readonly id?: number;
+  readonly event?: string;
+  /** One line: JSON, or [DONE]. */
+  readonly data: string;
+  readonly last?: boolean;
+}
+
+/** How a door shows a run. `frames` is called for each event in order and may keep state in its closure. */
+export interface Rendering {
+  frames(event: RunEvent): readonly SseFrame[];
+  body(result: RunResult): unknown;
+}
+
+/** The frame that closes a stream whose end the client was told. */
+export const DONE: SseFrame = { data: '[DONE]', last: true };
