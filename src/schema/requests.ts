@@ -74,7 +74,23 @@ const openAiFields = {
 };
 export const ChatBodyCodec = t.intersection([t.type({ messages: MessagesCodec }), t.partial(openAiFields)]);
 export const CHAT_FIELDS = ['messages', ...Object.keys(openAiFields)];
-export const CompletionBodyCodec = t.intersection([t.type({ prompt: t.string }), t.partial(openAiFields)]);
+
+const PROMPT = 'a string, or a list of exactly one';
+/** A list of one prompt is that prompt; a longer one asks for several answers. */
+const PromptCodec = new t.Type<string, string, unknown>(
+  PROMPT,
+  t.string.is,
+  (value, context) => {
+    const prompts: readonly unknown[] = Array.isArray(value) ? value : [value];
+    const [prompt] = prompts;
+    if (prompts.length === 1 && typeof prompt === 'string') return t.success(prompt);
+    const several = prompts.length > 1 && prompts.every(t.string.is);
+    const message = `holds ${String(prompts.length)} prompts, it must be ${PROMPT}`;
+    return several ? t.failure(value, context, message) : t.failure(value, context);
+  },
+  (value) => value,
+);
+export const CompletionBodyCodec = t.intersection([t.type({ prompt: PromptCodec }), t.partial(openAiFields)]);
 export const COMPLETION_FIELDS = ['prompt', ...Object.keys(openAiFields)];
 
 export const SwitchBodyCodec = t.type({ name: textOf(1, 4096) });

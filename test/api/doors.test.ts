@@ -185,6 +185,24 @@ describe('api/openai-door', () => {
     expect(refusal(() => parseCompletion({})).param).to.equal('prompt');
   });
 
+  it('takes a list of one prompt, beside fields of its own', () => {
+    const { request } = parseCompletion({ prompt: ['abc'], max_tokens: 3, temperature: null });
+    expect(request.prompt).to.deep.equal({ kind: 'text', text: 'abc' });
+    expect(request).to.deep.include({ maxTokens: 3, warnings: [] });
+  });
+
+  it('refuses several prompts with their count', () => {
+    const refused = refusal(() => parseCompletion({ prompt: ['a', 'b', 'c'] }));
+    expect(refused).to.include({ code: 'invalid_request', param: 'prompt' });
+    expect(refused.message).to.contain('3 prompts');
+  });
+
+  for (const prompt of [[], [5], [5, 6], [['a']], { 0: 'a' }, null]) {
+    it(`refuses ${JSON.stringify(prompt)} as a prompt`, () => {
+      expect(refusal(() => parseCompletion({ prompt }))).to.include({ code: 'invalid_request', param: 'prompt' });
+    });
+  }
+
   it('streams role first, text, one finish reason, usage when asked, [DONE]; no event line', () => {
     const frames = play(renderChat(7, true), { type: 'completed', result });
     expect(frames.every((frame) => frame.event === undefined && frame.id === undefined)).to.equal(true);
