@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { createApp } from './api/app.js';
-import { listen, type HttpServer } from './api/server.js';
+import { checkPort, listen, type HttpServer } from './api/server.js';
 import { LlamaestroError } from './base/errors.js';
 import type { Logger } from './base/log.js';
 import { systemClock, systemRandom } from './base/system-ports.js';
@@ -67,6 +67,7 @@ export async function startGateway(
       remedy: 'Keys do not exist yet, so the API listens on loopback only; put a proxy with its own keys in front.',
     });
   }
+  await checkPort(config.host, config.port);
   const undo: (() => Promise<unknown>)[] = [];
   const takeApart = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();

@@ -2,7 +2,7 @@
  * Starting and ending a gateway process, with a stand-in for the gateway: a small program that answers /readyz.
  */
 import { expect } from 'chai';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -16,6 +16,7 @@ import {
   waitUntilReady,
 } from '../../scripts/lifecycle/gateway-process.mjs';
 import { pidFileOf, runningGateway, writeGatewayRecord } from '../../scripts/lifecycle/pid-file.mjs';
+import { startProcess } from '../support/gateway.js';
 
 const standIn = `
 import { createServer } from 'node:http';
@@ -153,5 +154,19 @@ describe('checkPortIsFree', () => {
     await new Promise((resolve) => server.close(resolve));
     await sleep(0);
     await checkPortIsFree({ host: '127.0.0.1', port, profile: 'demo' });
+  });
+});
+
+describe('src/main.ts started directly', () => {
+  it('refuses a port in use before it makes or starts anything', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const port = String((server.address() as AddressInfo).port);
+    const home = mkdtempSync(path.join(folder, 'home-'));
+    const { message } = await messageOf(startProcess({ args: ['--port', port], home }));
+    expect(message).to.contain(`port ${port} of 127.0.0.1 is in use\nChoose another port`);
+    expect(message).to.contain('ended with 78').and.not.to.contain('    at ');
+    expect(readdirSync(home)).to.deep.equal([]);
+    await new Promise((resolve) => server.close(resolve));
   });
 });
