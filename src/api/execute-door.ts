@@ -23,6 +23,7 @@ export function parseExecute(body: unknown): Parsed {
     request: {
       door: 'execute',
       prompt: { kind: 'messages', messages: turns },
+      promptField: task === undefined ? 'messages' : 'task',
       onDisconnect: fields.on_disconnect ?? 'cancel',
       warnings: unknownFieldWarnings(object, EXECUTE_FIELDS),
       ...commonOf(fields, fields.max_tokens),

@@ -72,6 +72,7 @@ export function parseChat(body: unknown): OpenAiParsed {
     request: {
       door: 'chat',
       prompt: { kind: 'messages', messages: messagesOf(fields.messages) },
+      promptField: 'messages',
       onDisconnect: 'cancel',
       warnings: warningsOf(object, CHAT_FIELDS),
       ...commonOf(fields, fields.max_completion_tokens ?? fields.max_tokens),
@@ -89,6 +90,7 @@ export function parseCompletion(body: unknown): OpenAiParsed {
     request: {
       door: 'completions',
       prompt: { kind: 'text', text: fields.prompt },
+      promptField: 'prompt',
       onDisconnect: 'cancel',
       warnings: warningsOf(object, COMPLETION_FIELDS),
       ...commonOf(fields, fields.max_completion_tokens ?? fields.max_tokens),

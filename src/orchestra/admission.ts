@@ -137,7 +137,7 @@ export class Admission {
 function tooLong(request: RunRequest, model: string, promptTokens: number, perSlot: number): LlamaestroError {
   const text = `the prompt has ${String(promptTokens)} tokens, model '${model}' holds ${String(perSlot)} per slot and one must be free`;
   return new LlamaestroError('context_length_exceeded', text, {
-    param: request.prompt.kind === 'messages' ? 'messages' : 'prompt',
+    param: request.promptField,
     details: { promptTokens, contextTokensPerSlot: perSlot, model },
   });
 }

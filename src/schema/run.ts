@@ -11,6 +11,8 @@ import type { Complexity, Kind } from './profile.js';
 export interface RunRequest {
   readonly door: 'execute' | 'chat' | 'completions' | 'internal';
   readonly prompt: Prompt;
+  /** The field in which the client wrote the prompt: what errors about it name. */
+  readonly promptField: 'task' | 'messages' | 'prompt';
   /** 'auto', or a name or alias of the profile; checked at admission. */
   readonly model: string;
   readonly sampling: Sampling;

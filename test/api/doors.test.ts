@@ -53,6 +53,13 @@ function play(rendering: Rendering, last: RunEventBody): SseFrame[] {
 const json = (frame: SseFrame): Record<string, unknown> => JSON.parse(frame.data) as Record<string, unknown>;
 
 describe('api/execute-door', () => {
+  it('says which field the prompt came in', () => {
+    const messages = [{ role: 'user', content: 'x' }];
+    const fields = [parseExecute({ task: 'a' }), parseExecute({ messages }), parseChat({ messages })];
+    const all = [...fields, parseCompletion({ prompt: ['a'] })].map(({ request }) => request.promptField);
+    expect(all).to.deep.equal(['task', 'messages', 'messages', 'prompt']);
+  });
+
   it('takes a task as one user message', () => {
     const { request, stream } = parseExecute({ task: 'hi', stream: true, max_tokens: 5, stop: 'END', model: 'coder' });
     expect(stream).to.equal(true);

@@ -138,9 +138,10 @@ describe('e2e: the demo profile', function () {
     ['a body that is too large', { task: 'x'.repeat(9 * 1024 * 1024) }, 413, 'payload_too_large', null],
     ['a wrong type', { task: 'hi', temperature: 'warm' }, 400, 'invalid_request', 'temperature'],
     ['an unknown model', { task: 'hi', model: 'nobody' }, 404, 'model_not_found', 'model'],
+    ['an over-long task', { task: 'word '.repeat(60_000), model: 'fast' }, 400, 'context_length_exceeded', 'task'],
     [
-      'an over-long prompt',
-      { task: 'word '.repeat(60_000), model: 'fast' },
+      'over-long messages',
+      { messages: [{ role: 'user', content: 'word '.repeat(60_000) }], model: 'fast' },
       400,
       'context_length_exceeded',
       'messages',

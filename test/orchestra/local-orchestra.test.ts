@@ -42,9 +42,17 @@ describe('orchestra/local-orchestra: admission', () => {
   it('refuses a prompt that leaves no room for a token, with the counts', async () => {
     const counted = { tokens: 100, contextTokensPerSlot: 100 };
     const error = await refused({}, ({ pool }) => (pool.counted = () => Promise.resolve(counted)));
-    expect(error).to.include({ code: 'context_length_exceeded', param: 'messages' });
+    expect(error.code).to.equal('context_length_exceeded');
     expect(error.details).to.deep.equal({ promptTokens: 100, contextTokensPerSlot: 100, model: 'general' });
   });
+
+  for (const promptField of ['task', 'messages', 'prompt'] as const) {
+    it(`names ${promptField} when that is what the client wrote too much in`, async () => {
+      const counted = { tokens: 100, contextTokensPerSlot: 100 };
+      const error = await refused({ promptField }, ({ pool }) => (pool.counted = () => Promise.resolve(counted)));
+      expect(error.param).to.equal(promptField);
+    });
+  }
 
   it('refuses to let an embedder generate, and says what it is for', async () => {
     const parts = await stage(

@@ -243,6 +243,7 @@ export function request(more: Partial<RunRequest> = {}): RunRequest {
   return {
     door: 'execute',
     prompt: { kind: 'messages', messages: [{ role: 'user', content: 'Hello' }] },
+    promptField: 'task',
     model: 'auto',
     sampling: {},
     stop: [],

@@ -38,6 +38,7 @@ function draw(random: Random): Manner {
       kind: 'messages',
       messages: [{ role: 'user', content: sometimes(0.03) ? 'x'.repeat(2000) : pick(TASKS) }],
     },
+    promptField: 'task',
     model: pick(MODELS),
     sampling: {},
     stop: [],
