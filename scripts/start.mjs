@@ -8,6 +8,7 @@ import { withLock } from './lib/lock.mjs';
 import { rootDir, shortPath, stateDir } from './lib/paths.mjs';
 import { stdoutReporter } from './lib/reporter.mjs';
 import { exitStatus, runMain } from './lib/script-error.mjs';
+import { askActiveProfile } from './lifecycle/active-profile.mjs';
 import {
   checkPortIsFree,
   endProcessTree,
@@ -16,7 +17,15 @@ import {
   waitUntilReady,
 } from './lifecycle/gateway-process.mjs';
 import { removeGatewayRecord, runningGateway, writeGatewayRecord } from './lifecycle/pid-file.mjs';
-import { checkFiles, gatewayUrl, parseStartRequest, settingsDifference, settingsText } from './lifecycle/settings.mjs';
+import {
+  checkFiles,
+  gatewayUrl,
+  namedSettings,
+  parseStartRequest,
+  settingsDifference,
+  settingsText,
+} from './lifecycle/settings.mjs';
+import { startHelp, wantsHelp } from './lifecycle/usage.mjs';
 import { setUp } from './setup/steps.mjs';
 
 const lockWaitMs = 30 * 60_000;
@@ -29,11 +38,13 @@ const answerMs = 60_000;
  */
 
 const home = stateDir();
+const profileFolders = [path.join(home, 'profiles'), path.join(rootDir, 'profiles')];
 const reporter = stdoutReporter();
 
 await runMain(async () => {
+  if (wantsHelp(process.argv.slice(2))) return void process.stdout.write(startHelp);
   const request = parseStartRequest(process.argv.slice(2), process.env, process.env.INIT_CWD ?? process.cwd());
-  checkFiles(request.settings, [path.join(rootDir, 'profiles'), path.join(home, 'profiles')]);
+  checkFiles(request.settings, profileFolders);
   const onWait = (/** @type {number} */ pid) => reporter.line(`process ${pid} is starting a gateway; waiting for it`);
   const outcome = await withLock(path.join(home, 'start.lock'), { waitMs: lockWaitMs, onWait }, () => start(request));
   return outcome instanceof Function ? outcome() : outcome;
@@ -53,8 +64,8 @@ async function start(request) {
   const gateway = startGateway(request.settings, { home, foreground: request.foreground });
   const url = gatewayUrl(request.settings);
   const { pid, startToken, logPath } = gateway;
-  const startedAt = new Date().toISOString();
-  writeGatewayRecord(home, { pid, startToken, url, logPath, startedAt, settings: request.settings });
+  const record = { pid, startToken, url, logPath, startedAt: new Date().toISOString(), settings: request.settings };
+  writeGatewayRecord(home, record);
   const stopListening = request.foreground ? passSignalsTo(gateway) : () => {};
   const report = reporter.step('gateway');
   let reasons = '';
@@ -68,7 +79,9 @@ async function start(request) {
     throw error;
   }
   report.done(reasons ? `ready, but ${reasons}` : 'ready');
-  await tellReady(request, pid, logPath);
+  const settings = namedSettings(request.settings, profileFolders, await askActiveProfile(record));
+  writeGatewayRecord(home, { ...record, settings });
+  await tellReady({ ...request, settings }, pid, logPath);
   if (!request.foreground) return exitStatus.ok;
   return async () => {
     const status = await gateway.exited;
@@ -81,11 +94,12 @@ async function start(request) {
 /**
  * @param {import('./lifecycle/pid-file.mjs').GatewayRecord} running
  * @param {import('./lifecycle/settings.mjs').Settings} wanted
- * @returns {number}
+ * @returns {Promise<number>}
  */
-function tellRunning(running, wanted) {
-  const differences = settingsDifference(running.settings, wanted);
-  const where = `at ${running.url} (${settingsText(running.settings)}, process ${running.pid})`;
+async function tellRunning(running, wanted) {
+  const settings = namedSettings(running.settings, profileFolders, await askActiveProfile(running));
+  const differences = settingsDifference(settings, namedSettings(wanted, profileFolders));
+  const where = `at ${running.url} (${settingsText(settings)}, process ${running.pid})`;
   if (differences.length === 0) {
     reporter.line(`llamaestro is already running ${where}`);
     return exitStatus.ok;

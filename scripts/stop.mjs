@@ -9,10 +9,12 @@ import { stdoutReporter } from './lib/reporter.mjs';
 import { ScriptError, exitStatus, runMain } from './lib/script-error.mjs';
 import { endProcessTree } from './lifecycle/gateway-process.mjs';
 import { removeGatewayRecord, runningGateway } from './lifecycle/pid-file.mjs';
+import { stopHelp, stopUsage, wantsHelp } from './lifecycle/usage.mjs';
 
 const defaultTimeoutSeconds = 35;
 
 await runMain(async () => {
+  if (wantsHelp(process.argv.slice(2))) return void process.stdout.write(stopHelp);
   const { force, graceMs } = readOptions();
   const home = stateDir();
   const running = runningGateway(home);
@@ -44,7 +46,7 @@ function readOptions() {
     return { force: values.force || forcedThroughNpm(), graceMs: seconds * 1000 };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new ScriptError(message, { status: exitStatus.usage, remedy: 'npm stop -- [--timeout SECONDS] [--force]' });
+    throw new ScriptError(message, { status: exitStatus.usage, remedy: stopUsage });
   }
 }
 

@@ -31,7 +31,8 @@ const shownLogLines = 20;
  */
 export function checkPortIsFree({ host, port }) {
   return new Promise((resolve, reject) => {
-    const probe = createServer();
+    // A client that finds the probe must not keep it open.
+    const probe = createServer((socket) => socket.destroy());
     probe.once('error', (error) => {
       const code = 'code' in error ? String(error.code) : '';
       const why = { EADDRINUSE: 'is in use by another program', EACCES: 'may not be used by you' }[code] ?? `: ${code}`;

@@ -7,8 +7,9 @@ import { closeSync, existsSync, openSync, readSync, readdirSync } from 'node:fs'
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { ScriptError, exitStatus } from '../lib/script-error.mjs';
+import { startUsage } from './usage.mjs';
 
-const defaults = Object.freeze({ host: '127.0.0.1', port: 8080, profile: 'demo', waitSeconds: 600 });
+const defaults = Object.freeze({ host: '127.0.0.1', port: 8080, waitSeconds: 600 });
 const maxSlots = 256;
 const maxContextTokens = 2 ** 24;
 const optionNames = /** @type {const} */ ([
@@ -22,15 +23,11 @@ const optionNames = /** @type {const} */ ([
   'foreground',
 ]);
 
-/** Shown with every fault of the command line. */
-export const startUsage =
-  'npm start -- [--foreground] [--port N] [--host ADDRESS] [--profile NAME|PATH | --model FILE.gguf [--context N] [--slots N]] [--wait SECONDS]';
-
 /**
  * What decides whether a running gateway is the one that was asked for.
- * @typedef {{ host: string, port: number, profile: string } |
+ * @typedef {{ host: string, port: number, profile?: string } |
  *   { host: string, port: number, model: string, contextTokens?: number, slots?: number }} Settings `contextTokens` are
- *   those of all slots together; the gateway chooses what is absent
+ *   those of all slots together; the gateway chooses what is absent, as profile the one that was active last
  *
  * @typedef {{ settings: Settings, foreground: boolean, waitMs: number }} StartRequest
  */
@@ -52,8 +49,9 @@ export function parseStartRequest(argv, env, cwd) {
     for (const name of /** @type {const} */ (['context', 'slots'])) {
       if (values[name] !== undefined) throw usage(`--${name} belongs to --model; a profile names it for each model`);
     }
-    const profile = asPathIfPath(values.profile ?? (env.LLAMAESTRO_PROFILE || defaults.profile), cwd);
-    return { settings: { host, port, profile }, foreground, waitMs };
+    const profile = values.profile ?? (env.LLAMAESTRO_PROFILE || undefined);
+    const chosen = profile === undefined ? {} : { profile: asPathIfPath(profile, cwd) };
+    return { settings: { host, port, ...chosen }, foreground, waitMs };
   }
   if (values.profile !== undefined)
     throw usage('--profile and --model exclude each other: a profile is made up for one file');
@@ -133,6 +131,7 @@ function usage(message) {
 export function checkFiles(settings, profileFolders) {
   if ('model' in settings) return checkModelFile(settings.model);
   const { profile } = settings;
+  if (profile === undefined) return;
   if (path.isAbsolute(profile)) {
     if (!existsSync(profile)) throw new ScriptError(`the profile ${profile} does not exist`, { remedy: startUsage });
     return;
@@ -167,19 +166,36 @@ function checkModelFile(file) {
 }
 
 /**
+ * Settings in the words of a person: with the profile that is really active where it is known, and a file of the profile
+ * folders by its name.
+ * @param {Settings} settings
+ * @param {readonly string[]} profileFolders
+ * @param {import('./active-profile.mjs').ActiveProfile} [active] what the gateway of these settings says
+ * @returns {Settings}
+ */
+export function namedSettings(settings, profileFolders, active) {
+  const { host, port } = settings;
+  const isFile = active !== undefined && path.isAbsolute(active.origin);
+  const profile = isFile ? active.origin : 'profile' in settings ? settings.profile : undefined;
+  if (profile === undefined) return settings;
+  const listed = path.isAbsolute(profile) && profileFolders.includes(path.dirname(profile));
+  return { host, port, profile: listed ? path.parse(profile).name : profile };
+}
+
+/**
  * The settings in which two gateways differ, for a person to read.
  * @param {Settings} running
- * @param {Settings} wanted
+ * @param {Settings} wanted any profile will do where it names none
  * @returns {string[]} empty when they are the same
  */
 export function settingsDifference(running, wanted) {
-  if ('profile' in running !== 'profile' in wanted) {
+  if ('model' in running !== 'model' in wanted) {
     return [`it runs ${settingsText(running)}, you asked for ${settingsText(wanted)}`];
   }
   const have = /** @type {Record<string, unknown>} */ (running);
   const want = /** @type {Record<string, unknown>} */ (wanted);
   return [...new Set([...Object.keys(have), ...Object.keys(want)])]
-    .filter((name) => have[name] !== want[name])
+    .filter((name) => have[name] !== want[name] && (name !== 'profile' || want[name] !== undefined))
     .map((name) => `${name} is ${have[name] ?? 'the default'}, you asked for ${want[name] ?? 'the default'}`);
 }
 
@@ -190,7 +206,8 @@ export function settingsDifference(running, wanted) {
  */
 export function gatewayArguments(settings) {
   const address = ['--port', String(settings.port), '--host', settings.host];
-  if ('profile' in settings) return [...address, '--profile', settings.profile];
+  if (!('model' in settings))
+    return settings.profile === undefined ? address : [...address, '--profile', settings.profile];
   const { model, contextTokens, slots } = settings;
   const context = contextTokens === undefined ? [] : ['--context', String(contextTokens)];
   return [...address, '--model', model, ...context, ...(slots === undefined ? [] : ['--slots', String(slots)])];
@@ -213,7 +230,7 @@ export function gatewayUrl({ host, port }) {
  * @returns {string}
  */
 export function settingsText(settings, tokensPerSlot) {
-  if ('profile' in settings) return `profile ${settings.profile}`;
+  if (!('model' in settings)) return settings.profile === undefined ? 'a profile' : `profile ${settings.profile}`;
   const slots = settings.slots ?? 1;
   const each = tokensPerSlot === undefined ? '' : ` of ${tokensPerSlot} tokens${slots === 1 ? '' : ' each'}`;
   return `model ${path.basename(settings.model)}, ${slots} slot${slots === 1 ? '' : 's'}${each}`;

@@ -6,6 +6,7 @@ import {
   checkFiles,
   gatewayArguments,
   gatewayUrl,
+  namedSettings,
   parseStartRequest,
   settingsDifference,
   settingsText,
@@ -18,9 +19,10 @@ function parse(...argv: string[]) {
 }
 
 describe('parseStartRequest', () => {
-  it('starts the demo profile on the loopback address when nothing is said', () => {
+  it('starts on the loopback address and names no profile when nothing is said', () => {
     const request = parse();
-    expect(request.settings).to.deep.equal({ host: '127.0.0.1', port: 8080, profile: 'demo' });
+    expect(request.settings).to.deep.equal({ host: '127.0.0.1', port: 8080 });
+    expect(gatewayArguments(request.settings)).to.not.include('--profile');
     expect(request.foreground).to.equal(false);
   });
 
@@ -74,22 +76,61 @@ describe('parseStartRequest', () => {
 });
 
 describe('settingsDifference', () => {
-  const demo = parse().settings;
+  const demo = parse('--profile', 'demo').settings;
 
   it('finds none between equal settings', () => {
     expect(settingsDifference(demo, parse('--profile', 'demo').settings)).to.deep.equal([]);
   });
 
   it('names what differs, with both values', () => {
-    const [only, ...rest] = settingsDifference(demo, parse('--port', '9000').settings);
+    const [only, ...rest] = settingsDifference(demo, parse('--port', '9000', '--profile', 'demo').settings);
     expect(only).to.contain('port').and.to.contain('8080').and.to.contain('9000');
     expect(rest).to.have.length(0);
+    expect(settingsDifference(demo, parse('--profile', 'dev').settings)).to.deep.equal([
+      'profile is demo, you asked for dev',
+    ]);
+  });
+
+  it('is content with any profile when none was named, not with another port or a model', () => {
+    expect(settingsDifference(demo, parse().settings)).to.deep.equal([]);
+    expect(settingsDifference(parse().settings, parse().settings)).to.deep.equal([]);
+    expect(settingsDifference(demo, parse('--port', '9000').settings)).to.have.length(1);
+    expect(settingsDifference(parse('--model', 'a.gguf').settings, parse().settings)).to.deep.equal([
+      'it runs model a.gguf, 1 slot, you asked for a profile',
+    ]);
   });
 
   it('sees a model instead of a profile, and other slots of the same model', () => {
     const four = parse('--model', 'a.gguf').settings;
     expect(settingsDifference(demo, four)).to.deep.equal(['it runs profile demo, you asked for model a.gguf, 1 slot']);
     expect(settingsDifference(four, parse('--model', 'a.gguf', '--slots', '2').settings)).to.have.length(1);
+  });
+});
+
+describe('namedSettings', () => {
+  const folder = path.join(cwd, 'profiles');
+  const demo = parse('--profile', 'demo').settings;
+  const named = (...argv: string[]) => namedSettings(parse(...argv).settings, [folder]);
+
+  it('knows the profile that the gateway was switched to', () => {
+    const active = { name: 'dev', origin: path.join(folder, 'dev.yaml') };
+    expect(namedSettings(demo, [folder], active)).to.deep.equal({ ...demo, profile: 'dev' });
+    expect(namedSettings(parse().settings, [folder], active)).to.deep.equal({ ...demo, profile: 'dev' });
+    const model = parse('--model', 'a.gguf').settings;
+    expect(namedSettings(model, [folder], active)).to.deep.equal({ ...demo, profile: 'dev' });
+  });
+
+  it('leaves what was started where the gateway says nothing, and a model as it is', () => {
+    expect(namedSettings(demo, [folder])).to.deep.equal(demo);
+    expect(namedSettings(parse().settings, [folder])).to.deep.equal(parse().settings);
+    const model = parse('--model', 'a.gguf', '--slots', '2').settings;
+    const active = { name: 'a', origin: `made up for ${path.join(cwd, 'a.gguf')}` };
+    expect(namedSettings(model, [folder], active)).to.deep.equal(model);
+  });
+
+  it('calls a file of the profile folders by its name and any other by its path', () => {
+    expect(named('--profile', './profiles/mine.yml')).to.include({ profile: 'mine' });
+    expect(named('--profile', './mine.yaml')).to.include({ profile: path.join(cwd, 'mine.yaml') });
   });
 });
 

@@ -4,7 +4,7 @@
  */
 import { expect } from 'chai';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -55,6 +55,20 @@ describe('npm start and npm stop', function () {
     rmSync(home, { recursive: true, force: true });
   });
 
+  it('explains itself and starts nothing when asked for help', async () => {
+    for (const [name, option] of [
+      ['start.sh', '--foreground'],
+      ['stop.sh', '--timeout'],
+    ] as const) {
+      const { status, output } = await script(name, '--help');
+      expect(output)
+        .to.match(/^usage: npm /)
+        .and.to.contain(option);
+      expect(status).to.equal(0);
+    }
+    expect(readdirSync(home)).to.deep.equal([]);
+  });
+
   it('starts, says where it is and what to try, and answers there', async () => {
     const { status, output } = await start();
     expect(output).to.contain(`ready at http://127.0.0.1:${port} (profile demo)`);
@@ -77,6 +91,25 @@ describe('npm start and npm stop', function () {
     expect(status).to.equal(3);
   });
 
+  it('goes by the profile that is active now, not by the one it was started with', async () => {
+    const demo = readFileSync(path.join(rootDir, 'profiles', 'demo.yaml'), 'utf8');
+    mkdirSync(path.join(home, 'profiles'));
+    writeFileSync(path.join(home, 'profiles', 'second.yaml'), demo.replace('name: demo', 'name: second'));
+    const headers = { 'content-type': 'application/json' };
+    const request = { method: 'POST', headers, body: '{"name":"second"}' };
+    expect((await fetch(`http://127.0.0.1:${port}/v1/profiles/switch`, request)).status).to.equal(200);
+
+    const same = await start('--profile', 'second');
+    expect(same.output).to.contain('already running').and.to.contain('(profile second, process');
+    expect(same.status).to.equal(0);
+    const other = await start('--profile', 'demo');
+    expect(other.output).to.contain('profile is second, you asked for demo');
+    expect(other.status).to.equal(3);
+    const any = await start();
+    expect(any.output).to.contain('already running').and.to.contain('(profile second, process');
+    expect(any.status).to.equal(0);
+  });
+
   it('stops and leaves no process behind', async () => {
     const gateway = runningGateway(home);
     expect(gateway).not.to.equal(undefined);
@@ -96,7 +129,8 @@ describe('npm start and npm stop', function () {
   });
 
   it('starts again after a gateway was killed, whose hosts end by themselves', async () => {
-    await start();
+    // Nobody names a profile: it is the one that was active last.
+    expect((await start()).output).to.contain(`ready at http://127.0.0.1:${port} (profile second)`);
     const gateway = runningGateway(home);
     const below = descendantsOf(gateway?.pid ?? 0);
     process.kill(gateway?.pid ?? 0, 'SIGKILL');
@@ -125,6 +159,9 @@ describe('npm start and npm stop', function () {
     expect(output).to.contain('model fast.gguf, 2 slots of 2048 tokens each');
     expect(status).to.equal(0);
     expect((await fetch(`http://127.0.0.1:${port}/v1/models/fast`)).status).to.equal(200);
+    const plain = await start();
+    expect(plain.output).to.contain('it runs model fast.gguf').and.to.contain('you asked for a profile');
+    expect(plain.status).to.equal(3);
     expect((await script('stop.sh')).status).to.equal(0);
   });
 });
