@@ -9,7 +9,7 @@ export type StopCause = 'asked' | LlamaestroError;
 
 /**
  * The frame for `event`. `cause` is why the sequence was cancelled by us; a cancelled one without a cause was ended by
- * the end of this host.
+ * the orderly end of this host.
  */
 export function frameOf(event: SequenceEvent, cause: StopCause | undefined): FrameBody {
   switch (event.type) {
@@ -35,12 +35,19 @@ function terminalOf(event: SequenceEvent & { type: 'finished' }, cause: StopCaus
       return { type: 'final', reason, usage, timings };
     case 'cancelled':
       if (cause === 'asked') return { type: 'cancelled', usage, timings };
-      return errorFrame(cause ?? new LlamaestroError('host_lost', 'the model host ended while the answer was made'));
+      return errorFrame(cause ?? toldToEnd());
     case 'error':
       return errorFrame(toLlamaestroError(event.error ?? new Error('the engine named no reason')));
     default:
       return unreachable(reason);
   }
+}
+
+/** A host closes its engine only when it was told to end: it did not die of the request. */
+function toldToEnd(): LlamaestroError {
+  return new LlamaestroError('draining', 'the model host was told to end while the answer was made', {
+    remedy: 'Send the request again; the model is loaded again when somebody asks for it.',
+  });
 }
 
 function errorFrame(error: LlamaestroError): FrameBody {

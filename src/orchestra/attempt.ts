@@ -34,7 +34,7 @@ export type Outcome =
   | {
       readonly ok: false;
       readonly error: LlamaestroError;
-      /** Present when the host died while this attempt was its work. */
+      /** Present when the host died by itself, not as told, while this attempt was its work. */
       readonly hostDied?: true;
       readonly usage?: Usage;
       readonly timings?: SequenceTimings;

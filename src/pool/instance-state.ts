@@ -154,16 +154,16 @@ function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: Inst
       if (error !== undefined) return dying(hid, crashedReady(state, error, context), context, 'kill');
       if (event.type === 'tick' && context.nowMs >= (context.idleUntilMs ?? Infinity)) return leave(hid, context);
       // Somebody else told it to finish: it refuses new work from now on.
-      if (event.type === 'heard' && event.host === 'draining') return finish(state, context);
+      if (event.type === 'heard' && event.host === 'draining') return finish(state, context, toldElsewhere());
       return stay(refreshed(state, event, context));
     }
     case 'evict':
       // Chosen while idle; asked for meanwhile, it stays.
       return context.leased === 0 && context.waiting === 0 ? leave(hid, context) : stay(state);
     case 'unload':
-      return finish(state, context);
+      return finish(state, context, event.cause);
     case 'shutdown':
-      return leave(hid, context, UNLOADED_UNDER_LEASES);
+      return leave(hid, context, event.cause);
     default:
       return stay(state);
   }
@@ -171,22 +171,21 @@ function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: Inst
 
 /** It is going anyway, so a crash here is no failure of the next life. */
 function whileDraining(state: StateOf<'draining'>, event: InstanceEvent, context: InstanceContext): Transition {
-  const { hid } = state;
+  const { hid, cause } = state;
   switch (event.type) {
     case 'demand':
       return context.leased === 0 ? leave(hid, context) : stay(state);
     case 'exited':
-      return gone(hid, { effects: [{ type: 'lose', error: hostLost(event.how) }] }, context);
+      return gone(hid, { effects: [{ type: 'lose', error: event.asTold ? cause : hostLost(event.how) }] }, context);
     case 'heard':
     case 'tick': {
       const error = suspicion(state, event, context);
       if (error !== undefined) return dying(hid, { effects: [{ type: 'lose', error }] }, context, 'kill');
-      if (event.type === 'tick' && context.nowMs >= state.deadlineAtMs)
-        return leave(hid, context, UNLOADED_UNDER_LEASES);
+      if (event.type === 'tick' && context.nowMs >= state.deadlineAtMs) return leave(hid, context, cause);
       return stay(refreshed(state, event, context));
     }
     case 'shutdown':
-      return leave(hid, context, UNLOADED_UNDER_LEASES);
+      return leave(hid, context, event.cause);
     default:
       return stay(state);
   }
@@ -225,7 +224,12 @@ function whileFailed(state: StateOf<'failed'>, event: InstanceEvent, context: In
   }
 }
 
-const UNLOADED_UNDER_LEASES = new LlamaestroError('host_lost', 'the model was unloaded before the request ended');
+/** Nobody here asked for it, so nothing more is known. */
+function toldElsewhere(): LlamaestroError {
+  return new LlamaestroError('draining', 'the model host was told to end before the request was done', {
+    remedy: 'Send the request again; the model is loaded again when somebody asks for it.',
+  });
+}
 
 /** What a process that fails leaves behind: the failure, unless it was leaving anyway, and who is to be told. */
 interface Ending {
@@ -288,10 +292,10 @@ function leave(hid: string, context: InstanceContext, error?: LlamaestroError): 
 }
 
 /** Lets what runs end, then asks the host to go. */
-function finish({ hid, heardAtMs }: StateOf<'ready'>, context: InstanceContext): Transition {
+function finish({ hid, heardAtMs }: StateOf<'ready'>, context: InstanceContext, cause: LlamaestroError): Transition {
   if (context.leased === 0) return leave(hid, context);
   const deadlineAtMs = context.nowMs + context.limits.drainMs;
-  return to({ name: 'draining', hid, heardAtMs, deadlineAtMs }, { type: 'shut' });
+  return to({ name: 'draining', hid, heardAtMs, deadlineAtMs, cause }, { type: 'shut' });
 }
 
 function turnAway(state: InstanceState, failure: Failure | undefined, context: InstanceContext): Transition {

@@ -27,7 +27,14 @@ export type InstanceState =
       readonly deadlineAtMs: number;
     } & Living)
   | ({ readonly name: 'ready'; readonly sinceMs: number; readonly heardAtMs: number } & Living)
-  | { readonly name: 'draining'; readonly hid: string; readonly deadlineAtMs: number; readonly heardAtMs: number }
+  | {
+      readonly name: 'draining';
+      readonly hid: string;
+      readonly deadlineAtMs: number;
+      readonly heardAtMs: number;
+      /** Why it goes: what a lease hears that is still out at the end. */
+      readonly cause: LlamaestroError;
+    }
   | {
       readonly name: 'stopping';
       readonly hid: string;
@@ -52,13 +59,14 @@ export type InstanceEvent =
       readonly error?: LlamaestroError;
     }
   | { readonly type: 'load-refused'; readonly hid: string; readonly error: LlamaestroError }
-  | { readonly type: 'exited'; readonly hid: string; readonly how: string }
+  /** `asTold`: in the way a host ends that was told to, which is no crash. */
+  | { readonly type: 'exited'; readonly hid: string; readonly how: string; readonly asTold: boolean }
   /** Go if nobody uses it now: its bytes are needed. */
   | { readonly type: 'evict' }
-  /** Let what runs end, then go. */
-  | { readonly type: 'unload' }
-  /** Go now. */
-  | { readonly type: 'shutdown' }
+  /** Let what runs end, then go. What does not end in time is lost with `cause`. */
+  | { readonly type: 'unload'; readonly cause: LlamaestroError }
+  /** Go now; what runs is lost with `cause`. */
+  | { readonly type: 'shutdown'; readonly cause: LlamaestroError }
   /** `lateMs`: how much later than asked for; Infinity while the bus is lost. */
   | { readonly type: 'tick'; readonly lateMs: number };
 

@@ -176,7 +176,8 @@ export class LeaseDesk {
       if (names.has(`${rid} ${attempt.att}`)) attempt.listedAtMs = nowMs;
       if (nowMs - attempt.listedAtMs < this.parts.unlistedMs) continue;
       this.giveBack(id);
-      lost.abort(new LlamaestroError('host_lost', 'the model host no longer runs this request'));
+      // The host lives, and only its last frame for this attempt did not come: nothing died of the request.
+      lost.abort(new LlamaestroError('stream_gap', 'the model host no longer runs this request'));
     }
   }
 

@@ -114,10 +114,10 @@ export class ModelInstance implements Tenant {
     this.dispatch({ type: 'demand' });
   }
 
-  /** No longer of the profile: finishes its leases, then ends for good. */
-  retire(): void {
+  /** No longer of the profile: finishes its leases, then ends for good. A lease that does not end in time is lost with `cause`. */
+  retire(cause: LlamaestroError): void {
     this.isRetired = true;
-    this.dispatch({ type: 'unload' });
+    this.dispatch({ type: 'unload', cause });
   }
 
   /** Starts what is wanted; harmless at any time. */
@@ -125,11 +125,11 @@ export class ModelInstance implements Tenant {
     this.dispatch({ type: 'demand' });
   }
 
-  /** Ends the host now; leases are lost, waiters refused. */
-  shutDown(error: LlamaestroError): void {
+  /** Ends the host now; leases are lost and waiters refused, both with `cause`. */
+  shutDown(cause: LlamaestroError): void {
     this.isRetired = true;
-    this.desk.reject(error);
-    this.dispatch({ type: 'shutdown' });
+    this.desk.reject(cause);
+    this.dispatch({ type: 'shutdown', cause });
   }
 
   /** Takes the timer back; the instance is not used any more. */
@@ -160,7 +160,7 @@ export class ModelInstance implements Tenant {
   }
 
   exited({ hid, exitCode, signal, lastWords }: HostExit): void {
-    this.dispatch({ type: 'exited', hid, how: describeExit(exitCode, signal, lastWords) });
+    this.dispatch({ type: 'exited', hid, how: describeExit(exitCode, signal, lastWords), asTold: exitCode === 0 });
   }
 
   /** After an interruption of the bus: every host gets a fresh period. */
@@ -341,7 +341,7 @@ export class ModelInstance implements Tenant {
     try {
       await node.kill(hid, limits.killGraceMs);
       const alive = await node.hosts();
-      if (!alive.includes(hid)) this.dispatch({ type: 'exited', hid, how: 'was ended' });
+      if (!alive.includes(hid)) this.dispatch({ type: 'exited', hid, how: 'was ended', asTold: false });
     } catch (error) {
       log.warn('a model host could not be ended', { model: this.name, hid, error });
     }

@@ -184,9 +184,15 @@ class PoolDriver implements Pool {
   /** An instance that the new profile does not keep: who waits goes over to the model of that name, if there still is one. */
   private replace(instance: ModelInstance): void {
     const successor = this.find(instance.name);
-    if (successor !== undefined) instance.desk.moveWaitersTo(successor.desk);
-    else instance.desk.reject(new LlamaestroError('profile_switching', `model '${instance.name}' left the profile`));
-    instance.retire();
+    if (successor === undefined) {
+      const cause = new LlamaestroError('profile_switching', `model '${instance.name}' left the profile`);
+      instance.desk.reject(cause);
+      return instance.retire(cause);
+    }
+    instance.desk.moveWaitersTo(successor.desk);
+    // Another try finds the successor, so it is not the code that says the model is gone.
+    const message = `model '${instance.name}' is loaded anew with the options of another profile`;
+    instance.retire(new LlamaestroError('draining', message, { remedy: 'Send the request again.' }));
   }
 
   private hear(body: unknown): void {

@@ -21,7 +21,10 @@ export interface LeaseRequest {
 export interface Lease {
   readonly model: string;
   readonly hid: string;
-  /** Aborts with a `host_lost` or `host_stuck` error when the host is gone; the lease is over then. */
+  /**
+   * Aborts when the lease is over without a release: `host_lost` when the process died, `host_stuck` when it hung, `draining`
+   * or `profile_switching` when it was told to go, `stream_gap` when it no longer runs the attempt.
+   */
   readonly lost: AbortSignal;
   /** Milliseconds this request waited in the queue, and for a load. */
   readonly queueMs: number;

@@ -44,7 +44,7 @@ describe('frameOf', () => {
   it('says cancelled, with usage, only when the gateway asked for it', () => {
     expect(frameOf(finished('cancelled'), 'asked')).to.deep.equal({ type: 'cancelled', usage, timings });
     expect(codeOf(finished('cancelled'), new LlamaestroError('deadline', 'late'))).to.equal('deadline');
-    expect(codeOf(finished('cancelled'))).to.equal('host_lost');
+    expect(codeOf(finished('cancelled'))).to.equal('draining');
   });
 
   it("keeps the engine's own error, and calls anything else our fault", () => {

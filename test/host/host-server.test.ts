@@ -206,7 +206,7 @@ describe('HostServer', () => {
       await world.clock.run(HOST_LIMITS.exitMs);
       expect(world.exits).to.deep.equal([0]);
       for (const rid of ['run_a', 'run_b']) {
-        expect(world.frames(rid).at(-1)).to.have.nested.property('error.code', 'host_lost');
+        expect(world.frames(rid).at(-1)).to.have.nested.property('error.code', 'draining');
       }
       expect(world.clock.pendingTimers).to.equal(0);
       expect((await world.ask('ctl', { op: 'drain' } satisfies HostCommand)).error.code).to.equal('no_host');

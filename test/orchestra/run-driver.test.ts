@@ -169,6 +169,19 @@ describe('orchestra/run-driver: hosts that fail', () => {
     expect(host.gens).to.have.length(2);
   });
 
+  it('does not call a request poison for hosts that we told to go, and tries again', async () => {
+    const { clock, pool, host, result } = await play();
+    for (const lease of [0, 1]) {
+      host.say([STARTED]);
+      await clock.run(20);
+      pool.leases[lease]?.lose(new LlamaestroError('draining', 'the model is loaded anew'));
+      await clock.run(1000);
+    }
+    host.say([STARTED, delta(0, 'ok'), FINAL]);
+    await clock.run(20);
+    expect(result().attempts.map(({ code }) => code)).to.deep.equal(['draining', 'draining', undefined]);
+  });
+
   it('does not call a request poison for hosts that died before it reached them', async () => {
     const { clock, pool, host, result } = await play({}, ({ pool }) => (pool.hid = undefined));
     for (let round = 0; round < 3; round++) {

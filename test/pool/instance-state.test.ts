@@ -16,6 +16,8 @@ import { DEFAULT_LIMITS } from '../../src/pool/limits.js';
 const NOW = 100_000;
 const crashError = new LlamaestroError('host_lost', 'gone');
 const badFile = new LlamaestroError('model_unusable', 'damaged');
+const switching = new LlamaestroError('profile_switching', 'the model left the profile');
+const closing = new LlamaestroError('draining', 'the server is stopping');
 const noMemory = new LlamaestroError('out_of_memory', 'no memory');
 const crashed: Failure = { error: crashError, crash: true, deterministic: false, failures: 1, retryAtMs: NOW + 1000 };
 const unusable: Failure = { error: badFile, crash: false, deterministic: true, failures: 1, retryAtMs: NOW + 1000 };
@@ -38,7 +40,7 @@ const STATES = {
   spawning: { name: 'starting', step: 'spawning', hid: 'h', failures: 0, deadlineAtMs: NOW },
   loading: { name: 'loading', hid: 'h', failures: 0, fraction: 0.2, progressAtMs: NOW - 30_000, deadlineAtMs: NOW + 1 },
   ready: { name: 'ready', hid: 'h', failures: 0, sinceMs: NOW - 9000, heardAtMs: NOW - 5000 },
-  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, heardAtMs: NOW - 5000 },
+  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, heardAtMs: NOW - 5000, cause: switching },
   stopping: { name: 'stopping', hid: 'h', killAtMs: NOW },
   stoppingFailed: { name: 'stopping', hid: 'h', killAtMs: NOW + 1, failure: unusable },
   failed: { name: 'failed', failure: crashed },
@@ -57,10 +59,10 @@ const EVENTS = {
   heardFailed: { ...heard, host: 'failed', error: noMemory },
   heardStalled: { ...heard, host: 'ready', stalledMs: 60_000 },
   loadRefused: { type: 'load-refused', hid: 'h', error: badFile },
-  exited: { type: 'exited', hid: 'h', how: 'was ended by SIGKILL' },
+  exited: { type: 'exited', hid: 'h', how: 'was ended by SIGKILL', asTold: false },
   evict: { type: 'evict' },
-  unload: { type: 'unload' },
-  shutdown: { type: 'shutdown' },
+  unload: { type: 'unload', cause: switching },
+  shutdown: { type: 'shutdown', cause: closing },
   tick: { type: 'tick', lateMs: 0 },
   lateTick: { type: 'tick', lateMs: 501 },
 } as const satisfies Record<string, InstanceEvent>;
@@ -269,6 +271,24 @@ describe('instance-state', () => {
     expect(errorOf(EVENTS.heardStalled)).to.have.nested.property('error.code', 'host_stuck');
     expect(errorOf(EVENTS.exited)).to.have.nested.property('error.code', 'host_lost');
     expect(errorOf(EVENTS.heardFailed)).to.have.nested.property('error.code', 'host_lost');
+  });
+
+  it('tells a lease that is cut short by us why, and calls only a death a death', () => {
+    const lost = (state: InstanceState, event: InstanceEvent, more: Partial<InstanceContext> = {}): unknown => {
+      const { effects } = transition(state, event, { ...context, leased: 1, ...more });
+      return effects.flatMap((effect) => (effect.type === 'lose' ? [effect.error.code] : []))[0];
+    };
+    const pastDrain = { nowMs: NOW + DEFAULT_LIMITS.drainMs };
+    const unloading = step(step(STATES.ready, EVENTS.unload, { leased: 1 }), EVENTS.heardReady, pastDrain);
+    expect(lost(unloading, EVENTS.tick, pastDrain)).to.equal('profile_switching');
+    expect(lost(unloading, EVENTS.shutdown)).to.equal('draining');
+    expect(lost(STATES.ready, EVENTS.shutdown)).to.equal('draining');
+    expect(lost(unloading, { ...EVENTS.exited, how: 'exited with code 0', asTold: true })).to.equal(
+      'profile_switching',
+    );
+    expect(lost(unloading, EVENTS.exited)).to.equal('host_lost');
+    const toldElsewhere = step(STATES.ready, EVENTS.heardDraining, { leased: 1 });
+    expect(lost(toldElsewhere, { ...EVENTS.exited, asTold: true })).to.equal('draining');
   });
 
   it('gives a loading host time as long as it makes progress', () => {

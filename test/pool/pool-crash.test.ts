@@ -180,7 +180,7 @@ describe('pool: crashes', () => {
     await bench.clock.run(20_000);
     host.attempts = [{ rid: 'run_2', att: 1 }];
     await bench.clock.runUntil(() => lease.lost.aborted);
-    expect(codeOf(lease.lost.reason)).to.equal('host_lost');
+    expect(codeOf(lease.lost.reason)).to.equal('stream_gap');
     expect(other.lost.aborted).to.equal(false);
     expect(bench.model('a')).to.include({ state: 'ready', leased: 1 });
   });

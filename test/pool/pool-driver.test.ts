@@ -299,11 +299,24 @@ describe('pool: the end', () => {
     await closed;
     expect(bench.node.hosts.some((host) => host.isAlive)).to.equal(false);
     expect(codeOf(waiting.error)).to.equal('draining');
-    expect(codeOf(lease.lost.reason)).to.equal('host_lost');
+    expect(codeOf(lease.lost.reason)).to.equal('draining');
     await bench.clock.run(120_000);
     expect(bench.node.count('spawn')).to.equal(2);
     // What is left belongs to the fake node: its own beat.
     expect(bench.clock.pendingTimers).to.be.at.most(1);
+  });
+
+  it('tells a lease that a switch of profiles cut short why, and counts no crash', async () => {
+    const bench = new Bench();
+    bench.apply([modelSpec('a'), modelSpec('b')]);
+    const [left, reloaded] = [await bench.lease('a'), await bench.lease('b')];
+    const { load } = modelSpec('b');
+    bench.apply([modelSpec('b', { load: { ...load, contextTokens: 128 }, configHash: 'other' })]);
+    await bench.clock.runUntil(() => left.lost.aborted && reloaded.lost.aborted);
+    expect(codeOf(left.lost.reason)).to.equal('profile_switching');
+    expect(codeOf(reloaded.lost.reason)).to.equal('draining');
+    expect((await bench.lease('b')).hid).to.not.equal(reloaded.hid);
+    expect(bench.model('b').crashes).to.equal(0);
   });
 
   it('kills hosts that do not go by themselves', async () => {
