@@ -9,11 +9,13 @@ import { createApp } from './api/app.js';
 import { checkPort, listen, type HttpServer } from './api/server.js';
 import { LlamaestroError } from './base/errors.js';
 import type { Logger } from './base/log.js';
+import type { Clock, Random } from './base/ports.js';
 import { systemClock, systemRandom } from './base/system-ports.js';
-import { startBroker, type Broker } from './bus/broker/broker.js';
+import { startBroker } from './bus/broker/broker.js';
 import type { Bus } from './bus/bus.js';
 import { FrameReceiver } from './bus/frame-receiver.js';
 import { connectNats } from './bus/nats-bus.js';
+import type { Journal } from './journal/journal.js';
 import { SqliteJournal } from './journal/sqlite-journal.js';
 import { machineProbe } from './node/device-probe.js';
 import { NodeAgent } from './node/node-agent.js';
@@ -68,107 +70,126 @@ export async function startGateway(
     });
   }
   await checkPort(config.host, config.port);
-  const undo: (() => Promise<unknown>)[] = [];
+  const undo: Site['undo'] = [];
   const takeApart = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
-    return await assemble(config, choice, version, log, undo, takeApart);
+    const site = { config, clock: systemClock, random: systemRandom, gid: systemRandom.id('gw'), log, undo };
+    return await assemble(site, choice, version, takeApart);
   } catch (thrown) {
     await takeApart();
     throw thrown;
   }
 }
 
-async function openBus(config: GatewayConfig, log: Logger): Promise<{ bus: Bus; broker?: Broker }> {
-  const ports = { clock: systemClock, random: systemRandom, log };
-  if (config.natsUrl !== undefined) {
-    return { bus: await connectNats({ ...ports, name: 'gateway', servers: config.natsUrl }) };
-  }
-  const broker = await startBroker(ports);
-  return { broker, bus: broker.attach() };
+/** What every part is built with. */
+interface Site {
+  readonly config: GatewayConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly gid: string;
+  readonly log: Logger;
+  /** How to close what was opened, in the order of opening; each part adds its own. */
+  readonly undo: (() => Promise<unknown>)[];
 }
 
-async function assemble(
-  config: GatewayConfig,
-  choice: Choice,
-  version: string,
-  log: Logger,
-  undo: (() => Promise<unknown>)[],
-  takeApart: () => Promise<void>,
-): Promise<Gateway> {
+async function assemble(site: Site, choice: Choice, version: string, takeApart: () => Promise<void>): Promise<Gateway> {
+  const { config, clock, random, gid, log } = site;
   const { paths } = config;
-  const [clock, random] = [systemClock, systemRandom];
-  const [gid, nid] = [random.id('gw'), random.id('node')];
   await mkdir(paths.home, { recursive: true });
-
-  const journal = new SqliteJournal({ path: paths.database, clock });
-  const opened = await journal.open();
-  undo.push(() => journal.close());
-  if (opened.setAside !== undefined) log.error('the database was damaged and set aside', { file: opened.setAside });
-
+  const journal = await openJournal(site);
+  const joined = await joinBus(site);
+  const nid = startMachine(site, joined);
+  const pool = openPool(site, joined.bus, nid);
   const catalog = createCatalog({ folders: [paths.profiles, OWN_PROFILES], modelRoots: [paths.models] });
-  const { bus, broker } = await openBus(config, log);
-  if (broker !== undefined) undo.push(() => broker.close());
-  undo.push(() => bus.close());
-
-  const spawner = new ProcessSpawner({
-    config: {
-      nid,
-      busUrl: broker?.url ?? config.natsUrl ?? '',
-      busToken: broker?.token,
-      engine: config.engine,
-      logLevel: config.logLevel,
-    },
-    logFolder: paths.logs,
-    log,
-  });
-  const deviceProbe = machineProbe(config.deviceLimits);
-  const agent = new NodeAgent({ bus, clock, random, nid, spawner, deviceProbe, log });
-  agent.start();
-  undo.push(() => agent.close());
-
-  const node = nodeClient(bus, nid);
-  const pool = createPool({ bus, clock, random, gid, node, log, stepLock: paths.stepLock });
-  undo.push(() => pool.close());
-  const receiver = new FrameReceiver({ bus, clock, gid, log });
-  undo.push(() => Promise.resolve(receiver.close()));
-
-  const profiles = createProfileManager({
-    pool,
-    journal,
-    catalog,
-    running: () => orchestra.status().running + orchestra.status().admitting,
-  });
-  const orchestra = createOrchestra({
-    bus,
-    receiver,
-    clock,
-    random,
-    gid,
-    pool,
-    journal,
-    log,
-    profile: () => profiles.current(),
-  });
-  const interrupted = await orchestra.recover();
-  if (interrupted > 0) log.warn('runs of a former process were ended as interrupted', { count: interrupted });
-  const pruned = await journal.prune(clock.wallMs() - KEPT_MS);
-  if (pruned > 0) log.info('old runs were deleted from the journal', { count: pruned });
+  const { orchestra, profiles } = seatOrchestra(site, joined.bus, pool, journal, catalog);
+  await settlePast(site, orchestra, journal);
   const first = await firstProfile(choice, catalog, profiles, log);
   await profiles.start(first);
 
-  const identity = {
-    version,
-    gid,
-    pid: process.pid,
-    bus: broker === undefined ? 'nats' : 'embedded',
-    engine: config.engine,
-  };
+  const identity = { version, gid, pid: process.pid, bus: joined.kind, engine: config.engine };
   const app = createApp({ orchestra, pool, profiles, clock, random, log, identity });
   const server = await listen(app, config.host, config.port);
   log.info('the gateway listens', { url: server.url, profile: first.name });
   return { url: server.url, orchestra, pool, profiles, stop: stopper(orchestra, server, takeApart) };
+}
+
+async function openJournal({ config, clock, log, undo }: Site): Promise<Journal> {
+  const journal = new SqliteJournal({ path: config.paths.database, clock });
+  const opened = await journal.open();
+  undo.push(() => journal.close());
+  if (opened.setAside !== undefined) log.error('the database was damaged and set aside', { file: opened.setAside });
+  return journal;
+}
+
+/** The gateway's place on the bus, and the address at which hosts find it. */
+interface Joined {
+  readonly kind: 'embedded' | 'nats';
+  readonly bus: Bus;
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+async function joinBus({ config, clock, random, log, undo }: Site): Promise<Joined> {
+  const ports = { clock, random, log };
+  if (config.natsUrl !== undefined) {
+    const bus = await connectNats({ ...ports, name: 'gateway', servers: config.natsUrl });
+    undo.push(() => bus.close());
+    return { kind: 'nats', bus, url: config.natsUrl, token: undefined };
+  }
+  const broker = await startBroker(ports);
+  undo.push(() => broker.close());
+  // Without a socket to ourselves. Measured, 16 streams of a 15M model: 1947 tokens/s, against 1880 through the client
+  // that hosts use, and the first token 0.9 to 2 ms earlier.
+  const bus = broker.attach();
+  undo.push(() => bus.close());
+  return { kind: 'embedded', bus, url: broker.url, token: broker.token };
+}
+
+/** The agent of this machine, which starts and ends its model hosts. Returns its node id. */
+function startMachine({ config, clock, random, log, undo }: Site, { bus, url, token }: Joined): string {
+  const nid = random.id('node');
+  const { engine, logLevel, paths } = config;
+  const hosts = { nid, busUrl: url, busToken: token, engine, logLevel };
+  const spawner = new ProcessSpawner({ config: hosts, logFolder: paths.logs, log });
+  const deviceProbe = machineProbe(config.deviceLimits);
+  const agent = new NodeAgent({ bus, clock, random, nid, spawner, deviceProbe, log });
+  agent.start();
+  undo.push(() => agent.close());
+  return nid;
+}
+
+function openPool({ config, clock, random, gid, log, undo }: Site, bus: Bus, nid: string): Pool {
+  const node = nodeClient(bus, nid);
+  const pool = createPool({ bus, clock, random, gid, node, log, stepLock: config.paths.stepLock });
+  undo.push(() => pool.close());
+  return pool;
+}
+
+/** Orchestra and profiles know each other: one asks what is active, the other whether anything runs. */
+function seatOrchestra(
+  { clock, random, gid, log, undo }: Site,
+  bus: Bus,
+  pool: Pool,
+  journal: Journal,
+  catalog: Catalog,
+): { readonly orchestra: Orchestra; readonly profiles: ProfileManager } {
+  const receiver = new FrameReceiver({ bus, clock, gid, log });
+  undo.push(() => Promise.resolve(receiver.close()));
+  const profile = (): Profile => profiles.current();
+  const orchestra = createOrchestra({ bus, receiver, clock, random, gid, pool, journal, log, profile });
+  const running = (): number => orchestra.status().running + orchestra.status().admitting;
+  const profiles = createProfileManager({ pool, journal, catalog, running });
+  return { orchestra, profiles };
+}
+
+/** What a former process left behind: runs without an end, and runs too old to keep. */
+async function settlePast({ clock, log }: Site, orchestra: Orchestra, journal: Journal): Promise<void> {
+  const interrupted = await orchestra.recover();
+  if (interrupted > 0) log.warn('runs of a former process were ended as interrupted', { count: interrupted });
+  const pruned = await journal.prune(clock.wallMs() - KEPT_MS);
+  if (pruned > 0) log.info('old runs were deleted from the journal', { count: pruned });
 }
 
 /** What the command line says, else what was active before, else the demo. */
