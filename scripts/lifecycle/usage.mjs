@@ -15,7 +15,7 @@ export const startHelp = `usage: ${startUsage}
 
 Sets up what is not set up, starts the gateway in the background and says where it is and what to try.
 
-  --profile NAME|PATH  the profile to start with (default: the one that was active last, at first demo)
+  --profile NAME|PATH  the profile to start with (default: LLAMAESTRO_PROFILE, else the one active last, at first demo)
   --model FILE.gguf    one model file instead of a profile
   --context N          its tokens over all slots together
   --slots N            its sequences at a time (default: 1)
