@@ -9,7 +9,7 @@ import type { HostEvent } from '../schema/bus-messages.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { ModelSpec } from '../schema/profile.js';
 import { COLD, heatAt, warmed, type HolderStanding } from './eviction.js';
-import { describeExit } from './failure.js';
+import { describeExit, hostLost } from './failure.js';
 import type { HostClient } from './host-client.js';
 import {
   hidOf,
@@ -59,6 +59,8 @@ export class ModelInstance implements Tenant {
   private loads = 0;
   private crashes = 0;
   private pid: number | undefined;
+  /** Aborts when the present host ends or is given up. */
+  private hostEnd = new AbortController();
   private plan: MemoryPlan | undefined;
   private word: HostEvent | undefined;
   /** Tokens of hosts that are gone. */
@@ -90,6 +92,10 @@ export class ModelInstance implements Tenant {
   }
   get isReady(): boolean {
     return this.state.name === 'ready';
+  }
+  /** Aborts, with `host_lost`, when the host that is there now ends or is told to: nobody need wait for its answers. */
+  get ended(): AbortSignal {
+    return this.hostEnd.signal;
   }
   /** The host's own word about itself, once it is ready. */
   get info(): HostEvent['info'] {
@@ -253,9 +259,17 @@ export class ModelInstance implements Tenant {
     if (isOther) {
       this.parts.log.debug('a model changed its state', { model: this.name, from: this.state.name, to: state.name });
     }
+    const isHostOver = this.hid !== undefined && (hidOf(state) !== this.hid || state.name === 'stopping');
     this.state = state;
+    if (isHostOver) this.endHost();
     for (const effect of effects) this.perform(effect);
     return isOther || event.type === 'demand';
+  }
+
+  private endHost(): void {
+    const { hostEnd } = this;
+    this.hostEnd = new AbortController();
+    hostEnd.abort(hostLost('has ended'));
   }
 
   private arm(): void {

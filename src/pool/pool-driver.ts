@@ -234,13 +234,16 @@ class PoolDriver implements Pool {
 
   /** By the loaded model; by its vocabulary alone when it is not loaded or went away just now. */
   private async tokensOf(instance: ModelInstance, prompt: Prompt, signal: AbortSignal | undefined): Promise<number> {
-    const { hid } = instance;
+    const { hid, ended } = instance;
     if (instance.isReady && hid !== undefined) {
+      const either = linked(ended, signal);
       try {
-        return await this.hosts.count(hid, prompt, signal);
+        return await this.hosts.count(hid, prompt, either.signal);
       } catch (thrown) {
         const { code } = toLlamaestroError(thrown);
-        if (signal?.aborted === true || (code !== 'no_host' && code !== 'ack_timeout')) throw thrown;
+        if (signal?.aborted === true || !(ended.aborted || code === 'no_host' || code === 'ack_timeout')) throw thrown;
+      } finally {
+        either.end();
       }
     }
     return this.options.node.count(instance.spec.load.file, prompt, signal);
@@ -303,6 +306,21 @@ function deadline(clock: Clock, ms: number): { readonly signal: AbortSignal; rea
   const controller = new AbortController();
   const timer = clock.setTimer(ms, () => controller.abort(new LlamaestroError('deadline', `not done after ${ms} ms`)));
   return { signal: controller.signal, end: () => timer.cancel() };
+}
+
+/** A signal that aborts with the first of two; `end` takes the listeners back. */
+function linked(one: AbortSignal, other?: AbortSignal): { readonly signal: AbortSignal; readonly end: () => void } {
+  const controller = new AbortController();
+  const listeners = [one, ...(other === undefined ? [] : [other])].map((signal) => {
+    const forward = (): void => controller.abort(signal.reason);
+    if (signal.aborted) forward();
+    signal.addEventListener('abort', forward, { once: true });
+    return { signal, forward };
+  });
+  const end = (): void => {
+    for (const { signal, forward } of listeners) signal.removeEventListener('abort', forward);
+  };
+  return { signal: controller.signal, end };
 }
 
 /** `promise`, or the signal's reason if that comes first. */

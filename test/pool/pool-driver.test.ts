@@ -200,6 +200,34 @@ describe('pool: work of its own', () => {
     expect((await counted).tokens).to.equal(4);
   });
 
+  it('counts by the vocabulary at once when the host dies over it', async () => {
+    const bench = new Bench();
+    bench.apply([modelSpec('a')]);
+    (await bench.lease('a')).release();
+    bench.node.one('a').mute();
+    const counted = bench.pool.count('a', text('four'));
+    await bench.clock.run(10);
+    const diedAtMs = bench.clock.nowMs();
+    bench.node.one('a').die();
+    await bench.clock.runUntil(() => bench.node.count('count') === 1);
+    expect(bench.clock.nowMs() - diedAtMs).to.be.below(100);
+    await bench.clock.run(100);
+    expect((await counted).tokens).to.equal(4);
+  });
+
+  it('leaves a count with its caller, not with the vocabulary', async () => {
+    const bench = new Bench();
+    bench.apply([modelSpec('a')]);
+    (await bench.lease('a')).release();
+    bench.node.one('a').mute();
+    const caller = new AbortController();
+    const counted = bench.pool.count('a', text('four'), caller.signal).catch(codeOf);
+    await bench.clock.run(10);
+    caller.abort(new LlamaestroError('cancelled', 'the client left'));
+    expect(await counted).to.equal('cancelled');
+    expect(bench.node.count('count')).to.equal(0);
+  });
+
   it('embeds and reranks under a lease that comes back', async () => {
     const bench = new Bench();
     bench.apply([modelSpec('e'), modelSpec('r')]);
