@@ -8,9 +8,16 @@ import type { Logger } from '../base/log.js';
 import type { Clock, Timer } from '../base/ports.js';
 import type { Bus } from '../bus/bus.js';
 import { FrameSender, type AttemptName } from '../bus/frame-sender.js';
-import type { Engine, Sequence, SequenceEvent, SequenceRequest } from '../engine/engine.js';
+import {
+  MAX_WAITING_SEQUENCES,
+  type Engine,
+  type Sequence,
+  type SequenceEvent,
+  type SequenceRequest,
+} from '../engine/engine.js';
 import type { Gen, HostCommand } from '../schema/bus-messages.js';
 import { HOST_LIMITS } from '../schema/config.js';
+import type { Prompt } from '../schema/load.js';
 import { Fence } from './fence.js';
 import { frameOf, type StopCause } from './frame-of.js';
 
@@ -29,6 +36,11 @@ interface Attempt extends AttemptName {
   cause: StopCause | undefined;
 }
 
+/** A long prompt that is being tokenised: not yet an attempt, but what is said to the attempt holds for it. */
+interface Coming extends AttemptName {
+  error: LlamaestroError | undefined;
+}
+
 type CommandOf<Op extends HostCommand['op']> = Extract<HostCommand, { op: Op }>;
 
 export class Attempts {
@@ -37,6 +49,8 @@ export class Attempts {
   private readonly fence = new Fence(HOST_LIMITS.fencedRuns);
   /** Sequences under way, by run: the fence lets one attempt of a run in at a time. */
   private readonly running = new Map<string, Attempt>();
+  /** At most one of a run: the fence lets in what is newer, and then the older one is told. */
+  private readonly coming = new Map<string, Coming>();
   private readonly watched = new WeakSet<Engine>();
   private isFlushPending = false;
   private lastLookMs: number;
@@ -51,11 +65,43 @@ export class Attempts {
     });
   }
 
-  /** Starts an attempt; returns how many sequences wait before it. Errors: those of `submit`, and of the fence. */
-  take(gen: Gen, engine: Engine): number {
-    const { rid, att, gid, creditFrames } = gen;
-    this.refuseStale(rid, att);
+  /**
+   * Starts an attempt; gives how many sequences wait before it, at once for a short prompt. A long one is tokenised first,
+   * beside the event loop: frames of others go on meanwhile. `serving` names the engine or throws. Errors: those of
+   * `submit`, `tokenize`, `serving`, and of the fence; `cancelled` and `deadline` while a prompt is tokenised.
+   */
+  take(gen: Gen, serving: () => Engine): number | Promise<number> {
+    this.refuseStale(gen.rid, gen.att);
     if (gen.ttlMs <= 0) throw new LlamaestroError('deadline', 'the time of the request was over when it came here');
+    const engine = serving();
+    if (textUnits(gen.prompt) > HOST_LIMITS.inlinePromptUnits) return this.takeLong(gen, engine, serving);
+    return this.begin(gen, engine);
+  }
+
+  private async takeLong(gen: Gen, engine: Engine, serving: () => Engine): Promise<number> {
+    const { rid, att } = gen;
+    if (this.coming.size >= MAX_WAITING_SEQUENCES) {
+      throw new LlamaestroError('queue_full', `${MAX_WAITING_SEQUENCES} prompts are being tokenised already`);
+    }
+    const askedMs = this.clock.nowMs();
+    const coming: Coming = { rid, att, error: undefined };
+    // From here on the same attempt is a repetition, as if it ran.
+    this.fence.raise(rid, att);
+    this.giveUp(this.coming.get(rid), asCancelled());
+    this.coming.set(rid, coming);
+    try {
+      const tokens = await engine.tokenize(gen.prompt);
+      if (coming.error !== undefined) throw coming.error;
+      const ttlMs = gen.ttlMs - (this.clock.nowMs() - askedMs);
+      if (ttlMs <= 0) throw pastDeadline(gen.ttlMs);
+      return this.begin({ ...gen, ttlMs, prompt: { kind: 'tokens', tokens: Array.from(tokens) } }, serving());
+    } finally {
+      if (this.coming.get(rid) === coming) this.coming.delete(rid);
+    }
+  }
+
+  private begin(gen: Gen, engine: Engine): number {
+    const { rid, att, gid, creditFrames } = gen;
     this.watch(engine);
     const { waiting } = engine.stats();
     const sequence = engine.submit(requestOf(gen), (event) => this.onEvent(attempt, event));
@@ -69,6 +115,7 @@ export class Attempts {
       cause: undefined,
     };
     this.fence.raise(rid, att);
+    this.giveUp(this.coming.get(rid), asCancelled());
     this.supersede(this.running.get(rid));
     this.running.set(rid, attempt);
     this.sender.open({ rid, att, gid, creditFrames });
@@ -78,6 +125,8 @@ export class Attempts {
   /** Ends an attempt with `cancelled`. False when it does not run here; then it will not start any more either. */
   cancel({ rid, att }: AttemptName): boolean {
     this.fence.raise(rid, att);
+    const coming = this.coming.get(rid);
+    if (coming?.att === att) this.giveUp(coming, asCancelled());
     this.stop(rid, att, 'asked');
     return this.list().some((name) => name.rid === rid && name.att === att);
   }
@@ -111,6 +160,11 @@ export class Attempts {
     }
   }
 
+  /** True while prompts of attempts to come are tokenised. */
+  get isPreparing(): boolean {
+    return this.coming.size > 0;
+  }
+
   /** Attempts whose terminal frame has not left. */
   list(): readonly AttemptName[] {
     return this.sender.live();
@@ -123,6 +177,7 @@ export class Attempts {
   /** Lets go of everything without a word: what comes from the engine later is dropped. */
   close(): void {
     for (const attempt of this.running.values()) attempt.deadline.cancel();
+    for (const coming of this.coming.values()) this.giveUp(coming, asCancelled());
     this.running.clear();
     this.sender.close();
   }
@@ -137,6 +192,10 @@ export class Attempts {
   /** The gateway gave the older attempt up when it numbered a new one. */
   private supersede(older: Attempt | undefined): void {
     if (older !== undefined) this.stop(older.rid, older.att, 'asked');
+  }
+
+  private giveUp(coming: Coming | undefined, error: LlamaestroError): void {
+    if (coming !== undefined) coming.error ??= error;
   }
 
   /** The first cause counts; the terminal frame follows when the engine has let go. */
@@ -188,6 +247,17 @@ function requestOf(gen: Gen): SequenceRequest {
     ...(minP === undefined ? {} : { minP }),
     ...(seed === undefined ? {} : { seed }),
   };
+}
+
+/** UTF-16 units of the text that has to be tokenised. */
+function textUnits(prompt: Prompt): number {
+  if (prompt.kind === 'text') return prompt.text.length;
+  if (prompt.kind === 'messages') return prompt.messages.reduce((sum, { content }) => sum + content.length, 0);
+  return 0;
+}
+
+function asCancelled(): LlamaestroError {
+  return new LlamaestroError('cancelled', 'the attempt was cancelled before it began');
 }
 
 function pastDeadline(ttlMs: number): LlamaestroError {

@@ -67,8 +67,8 @@ export class HostServer {
   start(): void {
     this.serve('ctl', (body) => this.command(decode(HostCommandCodec, body)));
     this.serve('gen', (body) => {
-      const gen = decode(GenCodec, body);
-      return { waiting: this.attempts.take(gen, this.servingEngine()) };
+      const taken = this.attempts.take(decode(GenCodec, body), () => this.servingEngine());
+      return typeof taken === 'number' ? { waiting: taken } : taken.then((waiting) => ({ waiting }));
     });
     this.serve('tokenize', (body) => this.tokenize(decode(TokenizeCodec, body)));
     this.serve('embed', async (body) => {
@@ -90,7 +90,8 @@ export class HostServer {
   /** Refuses new work; resolves when nothing runs any more, or rejects with the signal's reason. */
   async drain(signal?: AbortSignal): Promise<void> {
     this.dispatch({ type: 'drain' });
-    while (this.attempts.list().length > 0) await sleep(this.options.clock, HOST_LIMITS.drainLookMs, signal);
+    while (this.attempts.isPreparing || this.attempts.list().length > 0)
+      await sleep(this.options.clock, HOST_LIMITS.drainLookMs, signal);
   }
 
   /** Ends the host: what runs is told so, and then `options.exit(0)`. Idempotent. */

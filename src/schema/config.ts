@@ -19,6 +19,8 @@ export const HOST_LIMITS = {
   progressMs: 200,
   /** An attempt whose gateway did not renew it for so long is cancelled. */
   leaseMs: 15_000,
+  /** Text up to this many UTF-16 units is tokenised at once, in a fraction of a millisecond; longer text beside the event loop. */
+  inlinePromptUnits: 2000,
   /** Runs whose last attempt number is remembered: 64 per slot of the largest engine, whatever the slots. */
   fencedRuns: 16_384,
   /** Vocabulary-only engines kept open by a host without a model. */

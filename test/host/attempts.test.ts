@@ -1,6 +1,43 @@
 import { expect } from 'chai';
+import type { Gen } from '../../src/schema/bus-messages.js';
 import { HOST_LIMITS } from '../../src/schema/config.js';
+import type { LooseReply } from '../support/loose-reply.js';
 import { ANSWER, World, longPrompt, wordOf } from './world.js';
+
+/** From now on tokenising ends when `go` is called, and not before; `asked` counts. Call it before the load. */
+function slowTokenizer({ driver }: World): { go: () => void; asked: number } {
+  let go: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (go = resolve));
+  const told = { go: () => go(), asked: 0 };
+  const load = driver.load.bind(driver);
+  driver.load = async (...options) => {
+    const engine = await load(...options);
+    const tokenize = engine.tokenize.bind(engine);
+    engine.tokenize = async (prompt) => {
+      told.asked++;
+      await gate;
+      return tokenize(prompt);
+    };
+    return engine;
+  };
+  return told;
+}
+
+const LONG = longPrompt(HOST_LIMITS.inlinePromptUnits + 1);
+
+/** A world with a model, and a `gen` with a long prompt under way in it. */
+async function preparing(fields: Partial<Gen> = {}): Promise<{
+  world: World;
+  tokenizer: { go: () => void; asked: number };
+  answer: Promise<LooseReply>;
+}> {
+  const world = new World();
+  const tokenizer = slowTokenizer(world);
+  await world.load({ contextTokens: 8192, slots: 2 });
+  const answer = world.gen({ prompt: LONG, ...fields });
+  await world.clock.run(10);
+  return { world, tokenizer, answer };
+}
 
 describe('Attempts', () => {
   it('streams an attempt as started, progress, deltas and final, numbered without a gap', async () => {
@@ -69,6 +106,76 @@ describe('Attempts', () => {
     await world.gen();
     expect(wordOf(await world.terminal())).to.equal('out_of_memory');
     expect(world.text()).to.equal(ANSWER.slice(0, 2));
+  });
+
+  describe('a long prompt', () => {
+    it('is tokenised beside the loop: others go on, and the answer is the same', async () => {
+      const { world, tokenizer, answer } = await preparing();
+      await world.gen({ rid: 'run_b' });
+      expect(await world.terminal('run_b')).to.include({ type: 'final' });
+      expect([tokenizer.asked, world.frames().length]).to.deep.equal([1, 0]);
+      tokenizer.go();
+      expect(await answer).to.include({ ok: true });
+      expect(await world.terminal()).to.have.nested.property('usage.promptTokens', HOST_LIMITS.inlinePromptUnits + 1);
+      expect(world.text()).to.equal(ANSWER);
+    });
+
+    it('is one above the limit, however many messages it is in; a shorter one starts at once', async () => {
+      const world = new World();
+      const tokenizer = slowTokenizer(world);
+      await world.load({ contextTokens: 8192 });
+      await world.gen({ prompt: longPrompt(HOST_LIMITS.inlinePromptUnits) });
+      expect(tokenizer.asked).to.equal(0);
+      const content = 'x'.repeat(HOST_LIMITS.inlinePromptUnits / 2 + 1);
+      const turn = { role: 'user', content } as const;
+      void world.gen({ rid: 'run_b', prompt: { kind: 'messages', messages: [turn, turn] } });
+      await world.clock.run(10);
+      expect(tokenizer.asked).to.equal(1);
+    });
+
+    it('does not start when it was cancelled meanwhile', async () => {
+      const { world, tokenizer, answer } = await preparing();
+      expect((await world.command({ op: 'cancel', rid: 'run_a', att: 1 })).body).to.deep.equal({ live: false });
+      tokenizer.go();
+      expect((await answer).error).to.include({ code: 'cancelled' });
+      await world.clock.run(500);
+      expect(world.frames()).to.deep.equal([]);
+    });
+
+    it('does not start when a newer attempt of its run came meanwhile', async () => {
+      const { world, tokenizer, answer } = await preparing();
+      await world.gen({ att: 2 });
+      tokenizer.go();
+      expect((await answer).error).to.include({ code: 'cancelled' });
+      expect(await world.terminal('run_a', 2)).to.include({ type: 'final' });
+      expect(world.frames('run_a', 1)).to.deep.equal([]);
+    });
+
+    it('is refused when it comes again meanwhile', async () => {
+      const { world, tokenizer, answer } = await preparing();
+      expect((await world.gen({ prompt: LONG })).error).to.include({ code: 'invalid_request', param: 'att' });
+      tokenizer.go();
+      expect(await answer).to.include({ ok: true });
+    });
+
+    it('counts its time from when it came', async () => {
+      const { world, tokenizer, answer } = await preparing({ ttlMs: 500 });
+      await world.clock.run(500);
+      tokenizer.go();
+      expect((await answer).error).to.include({ code: 'deadline' });
+    });
+
+    it('does not start on a host that drains meanwhile, and the drain waits for it', async () => {
+      const { world, tokenizer, answer } = await preparing();
+      let isDrained = false;
+      void world.server.drain().then(() => (isDrained = true));
+      await world.clock.run(1000);
+      expect(isDrained).to.equal(false);
+      tokenizer.go();
+      expect((await answer).error).to.include({ code: 'draining' });
+      await world.clock.run(1000);
+      expect(isDrained).to.equal(true);
+    });
   });
 
   describe('fence', () => {
