@@ -3,7 +3,7 @@
 const ROOT = 'llamaestro.v1';
 
 /** Verbs a host answers as requests. */
-export type Verb = 'gen' | 'embed' | 'rerank' | 'classify' | 'tokenize' | 'ctl' | 'plan';
+export type Verb = 'gen' | 'embed' | 'rerank' | 'tokenize' | 'ctl' | 'plan';
 
 export const subjects = {
   /** One host, one verb. */

@@ -8,9 +8,16 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
 import type { RouteDecision } from '../schema/run.js';
 import { boundedError } from './bounded-error.js';
-import type { AcceptRecord, Journal, OpenReport, RunRecord, TerminalRecord } from './journal.js';
+import type { AcceptRecord, Journal, OpenReport, RunRecord, TerminalRecord, TerminalStatus } from './journal.js';
 import { SCHEMA_VERSION } from './migrations.js';
-import type { JournalFact } from './verify.js';
+
+/** One change that took effect, in the order in which it did. */
+export type JournalFact =
+  | { readonly kind: 'accept'; readonly id: string }
+  | { readonly kind: 'route'; readonly id: string }
+  | { readonly kind: 'dispatch'; readonly id: string; readonly attempt: number }
+  | { readonly kind: 'delivered'; readonly id: string }
+  | { readonly kind: 'finish'; readonly id: string; readonly status: TerminalStatus };
 
 export interface MemoryJournalOptions {
   /** With both given, a write is durable and answered this much later; else in the same turn. */

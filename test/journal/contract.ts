@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
 import type { AcceptRecord, Journal, TerminalRecord } from '../../src/journal/journal.js';
 import type { RouteDecision } from '../../src/schema/run.js';
-import { verifyRecords } from '../../src/journal/verify.js';
+import { verifyRecords } from './verify.js';
 
 export interface JournalUnderTest {
   /** New, not opened. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
-import { verifyFacts } from '../../src/journal/verify.js';
+import { verifyFacts } from './verify.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { acceptRecord, codeOf, COMPLETED, journalContract } from './contract.js';
 

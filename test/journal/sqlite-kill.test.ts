@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { systemClock } from '../../src/base/system-ports.js';
 import { SqliteJournal } from '../../src/journal/sqlite-journal.js';
-import { verifyRecords } from '../../src/journal/verify.js';
+import { verifyRecords } from './verify.js';
 import { withFolder } from '../support/temporary-folder.js';
 
 const WRITER = fileURLToPath(new URL('crash-writer.ts', import.meta.url));

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import type { RunRecord } from '../../src/journal/journal.js';
-import { verifyFacts, verifyRecords, type JournalFact } from '../../src/journal/verify.js';
+import type { JournalFact } from '../../src/journal/memory-journal.js';
 import { acceptRecord, COMPLETED } from './contract.js';
+import { verifyFacts, verifyRecords } from './verify.js';
 
 const run = (id: string, more: Partial<RunRecord> = {}): RunRecord => ({
   ...acceptRecord(id),

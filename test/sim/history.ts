@@ -3,7 +3,7 @@
  * Plain data, so that the invariants can be pure.
  */
 import type { RunRecord } from '../../src/journal/journal.js';
-import type { JournalFact } from '../../src/journal/verify.js';
+import type { JournalFact } from '../../src/journal/memory-journal.js';
 import type { RunEvent } from '../../src/schema/run.js';
 
 /** One request of one client, as the client saw it. */

@@ -3,7 +3,7 @@
  * out; an empty answer means that all is well.
  */
 import type { RunRecord } from '../../src/journal/journal.js';
-import { verifyFacts, verifyRecords } from '../../src/journal/verify.js';
+import { verifyFacts, verifyRecords } from '../journal/verify.js';
 import { isTerminal, type RunEvent, type RunResult } from '../../src/schema/run.js';
 import type { History, LeaseNote, Visit } from './history.js';
 

@@ -1,6 +1,6 @@
 /** The simulator must be able to find a bug: parts that are broken on purpose, and the rule that notices each. */
 import { expect } from 'chai';
-import type { JournalFact } from '../../src/journal/verify.js';
+import type { JournalFact } from '../../src/journal/memory-journal.js';
 import type { MemoryJournal } from '../../src/journal/memory-journal.js';
 import type { Orchestra, Run } from '../../src/orchestra/orchestra.js';
 import type { Pool } from '../../src/pool/pool.js';

@@ -1,16 +1,9 @@
 /**
  * The journal's invariants over plain data: what every reader may rely on, whichever implementation wrote it. Pure; used by
- * the simulator after every crash and by people who want to check a database. Repairs nothing.
+ * the tests of both journals and by the simulator. Repairs nothing.
  */
-import type { RunRecord, TerminalStatus } from './journal.js';
-
-/** One change that took effect, in the order in which it did. */
-export type JournalFact =
-  | { readonly kind: 'accept'; readonly id: string }
-  | { readonly kind: 'route'; readonly id: string }
-  | { readonly kind: 'dispatch'; readonly id: string; readonly attempt: number }
-  | { readonly kind: 'delivered'; readonly id: string }
-  | { readonly kind: 'finish'; readonly id: string; readonly status: TerminalStatus };
+import type { RunRecord } from '../../src/journal/journal.js';
+import type { JournalFact } from '../../src/journal/memory-journal.js';
 
 export interface Violation {
   readonly id: string;
