@@ -6,7 +6,8 @@ import type { Random } from '../base/ports.js';
 import { headersOf, problemOf, publicError } from './problem.js';
 
 const PLAIN_ID = /^[A-Za-z0-9._-]{1,128}$/;
-
+/** HTTP's own word for a body that is packed in some way; ours is `invalid_request`. */
+const UNSUPPORTED_MEDIA_TYPE = 415;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /** A web page of another site must not drive a server on its reader's machine; programs send no Origin. */
@@ -15,6 +16,15 @@ function refuseForeignPage(ctx: Context): void {
   if (origin === '' || (URL.canParse(origin) && LOOPBACK.test(new URL(origin).hostname))) return;
   throw new LlamaestroError('forbidden', `pages of '${origin.slice(0, 200)}' may not use this server`, {
     remedy: 'Use it from a page of this machine, or from a program.',
+  });
+}
+
+/** What is wrong with a body before it is looked at, if anything: bodies are read as they are. */
+function encodedBody(ctx: Context): LlamaestroError | undefined {
+  const encoding = ctx.get('content-encoding');
+  if (encoding === '' || encoding.toLowerCase() === 'identity') return undefined;
+  return new LlamaestroError('invalid_request', `the content-encoding '${encoding.slice(0, 60)}' is not supported`, {
+    remedy: 'Send the body without an encoding.',
   });
 }
 
@@ -38,6 +48,11 @@ export function boundary(random: Random, log: Logger): Middleware {
     ctx.set('x-request-id', requestId);
     try {
       refuseForeignPage(ctx);
+      const encoded = encodedBody(ctx);
+      if (encoded !== undefined) {
+        ctx.set('Accept-Encoding', 'identity');
+        return answer(ctx, encoded, UNSUPPORTED_MEDIA_TYPE);
+      }
       await next();
       if (ctx.body !== undefined || ctx.status < 400) return;
       const { method, path, status } = ctx;
