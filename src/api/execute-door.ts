@@ -92,6 +92,10 @@ function payload(event: RunEvent): Record<string, unknown> {
 export function renderExecute(): Rendering {
   return {
     body: executeBody,
+    broken(error, runId): readonly SseFrame[] {
+      const type = 'run.failed';
+      return [{ event: type, data: JSON.stringify({ type, run: null, ...problemOf(error, runId) }) }, DONE];
+    },
     frames(event): readonly SseFrame[] {
       const type = `run.${event.type}`;
       const frame = { id: event.seq, event: type, data: JSON.stringify({ type, seq: event.seq, ...payload(event) }) };

@@ -2,7 +2,7 @@
  * `POST /v1/chat/completions` and `POST /v1/completions`: parsers and renderers, pure. What OpenAI's API has and this
  * server does not yet is refused by name, so that nothing is dropped in silence; what has no effect here is accepted.
  */
-import { LlamaestroError } from '../base/errors.js';
+import { LlamaestroError, type WireError } from '../base/errors.js';
 import { decode } from '../schema/decode.js';
 import { CHAT_FIELDS, ChatBodyCodec, COMPLETION_FIELDS, CompletionBodyCodec } from '../schema/requests.js';
 import type { FinishReason, RunEvent, RunResult } from '../schema/run.js';
@@ -178,7 +178,13 @@ function render(shape: Shape, createdS: number, includeUsage: boolean): Renderin
     started = true;
     return [chunk(shape.first, null)];
   };
+  const broken = (failure: WireError, runId: string): readonly SseFrame[] => {
+    const { error } = problemOf(failure, runId);
+    const body = { ...head(shape.chunkObject), choices: [], error, remedy: failure.remedy };
+    return [{ data: JSON.stringify(body), last: true }];
+  };
   return {
+    broken,
     body(result) {
       id = `${shape.idPrefix}${result.id}`;
       model = result.route?.model ?? '';
@@ -202,11 +208,8 @@ function render(shape: Shape, createdS: number, includeUsage: boolean): Renderin
           return [...opening(), last, ...(includeUsage ? [{ data: JSON.stringify(usage) }] : []), DONE];
         }
         case 'failed':
-        case 'cancelled': {
-          const { error } = problemOf(event.error, event.result.id);
-          const body = { ...head(shape.chunkObject), choices: [], error, remedy: event.error.remedy };
-          return [{ data: JSON.stringify(body), last: true }];
-        }
+        case 'cancelled':
+          return broken(event.error, event.result.id);
         default:
           return [];
       }

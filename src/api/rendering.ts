@@ -1,4 +1,5 @@
 /** The form in which every door shows a run: a body, or frames of a stream. Knows neither routes nor sockets. */
+import type { WireError } from '../base/errors.js';
 import type { RunEvent, RunResult } from '../schema/run.js';
 
 /** One server-sent event before it is written; `last` closes the stream after it. */
@@ -14,6 +15,8 @@ export interface SseFrame {
 export interface Rendering {
   frames(event: RunEvent): readonly SseFrame[];
   body(result: RunResult): unknown;
+  /** What closes a stream that cannot show its run to the end. Has no result: the run may outlive its stream. */
+  broken(error: WireError, runId: string): readonly SseFrame[];
 }
 
 /** The frame that closes a stream whose end the client was told. */

@@ -8,17 +8,43 @@ import type { ApiParts } from './api-parts.js';
 import type { Parsed } from './doors.js';
 import { parseExecute, renderExecute } from './execute-door.js';
 import { parseChat, parseCompletion, renderChat, renderCompletion } from './openai-door.js';
+import { publicError } from './problem.js';
 import { readJson } from './read-body.js';
-import type { Rendering } from './rendering.js';
+import type { Rendering, SseFrame } from './rendering.js';
 import { streamSse } from './sse.js';
 
-/** What a client that left is told, should anybody look. */
+/** Why the run of a client that left was cancelled. */
 const LEFT = 'the client closed the connection';
+/** Why the run of a stream was cancelled that could not be shown to its end. */
+const BROKEN = 'the stream to the client broke off';
 
-function leaving(run: Run, parsed: Parsed): () => void {
-  return () => {
-    if (parsed.request.onDisconnect === 'cancel') run.cancel(LEFT);
+function leaving(run: Run, parsed: Parsed): (reason: string) => void {
+  return (reason) => {
+    if (parsed.request.onDisconnect === 'cancel') run.cancel(reason);
   };
+}
+
+/** The stream of a run. When it breaks off, as a slow reader's does, it ends with the reason, as if the client had left. */
+function stream(
+  ctx: Context,
+  { clock, log }: ApiParts,
+  run: Run,
+  rendered: Rendering,
+  leave: (reason: string) => void,
+): Promise<void> {
+  const onBreak = (thrown: unknown): readonly SseFrame[] => {
+    const error = publicError(thrown);
+    if (error.code === 'internal') log.error('a stream broke off', { rid: run.id, error: String(thrown) });
+    leave(BROKEN);
+    return rendered.broken(error.toWire(), run.id);
+  };
+  const options = { clock, onLeave: () => leave(LEFT), onBreak };
+  return streamSse(
+    ctx,
+    (signal) => run.events(0, signal),
+    (event) => rendered.frames(event),
+    options,
+  );
 }
 
 /** Waits for the end; the client may leave meanwhile. */
@@ -45,18 +71,11 @@ async function serve<P extends Parsed>(
   const run = await parts.orchestra.submit(parsed.request, gone.signal);
   ctx.res.off('close', onClose);
   const rendered = rendering(parsed);
-  const onLeave = leaving(run, parsed);
+  const leave = leaving(run, parsed);
   ctx.set('x-run-id', run.id);
-  if (gone.signal.aborted || ctx.res.destroyed) return onLeave();
-  if (parsed.stream) {
-    return streamSse(
-      ctx,
-      (signal) => run.events(0, signal),
-      (event) => rendered.frames(event),
-      { ...parts, onLeave },
-    );
-  }
-  const result = await resultOf(ctx, run, onLeave);
+  if (gone.signal.aborted || ctx.res.destroyed) return leave(LEFT);
+  if (parsed.stream) return stream(ctx, parts, run, rendered, leave);
+  const result = await resultOf(ctx, run, () => leave(LEFT));
   if (result.error === undefined) {
     ctx.body = rendered.body(result);
     return;

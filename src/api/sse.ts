@@ -7,7 +7,6 @@
 import { once } from 'node:events';
 import type { Context } from 'koa';
 import createSse, { type SseStream } from 'koa-sse-stream';
-import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
 import type { SseFrame } from './rendering.js';
 
@@ -20,9 +19,10 @@ const middleware = createSse({ maxClients: Number.MAX_SAFE_INTEGER, pingInterval
 
 export interface SseOptions {
   readonly clock: Clock;
-  readonly log: Logger;
   /** Called once, when the client left before the last frame. */
   readonly onLeave: () => void;
+  /** The frames that end a stream whose events broke off with `thrown`. Called at most once, and never with `onLeave`. */
+  readonly onBreak: (thrown: unknown) => readonly SseFrame[];
 }
 
 /**
@@ -55,6 +55,13 @@ async function pump<T>(
     left.abort();
     if (!ended) options.onLeave();
   });
+  /** False when the next frame has to wait for `drain`. */
+  const send = (frame: SseFrame): boolean => {
+    if (frame.last !== true) return stream.write(frame);
+    ended = true;
+    stream.sendEnd(frame);
+    return true;
+  };
   let ping = schedulePing();
   function schedulePing(): { cancel(): void } {
     return options.clock.setTimer(PING_MS, () => {
@@ -67,16 +74,14 @@ async function pump<T>(
     for await (const event of events(left.signal)) {
       for (const frame of framesOf(event)) {
         if (left.signal.aborted) return;
-        if (frame.last === true) {
-          ended = true;
-          stream.sendEnd(frame);
-          return;
-        }
-        if (!stream.write(frame)) await once(stream, 'drain', { signal: left.signal });
+        if (!send(frame)) await once(stream, 'drain', { signal: left.signal });
+        if (ended) return;
       }
     }
   } catch (thrown) {
-    if (!left.signal.aborted) options.log.error('a stream broke', { error: String(thrown) });
+    if (left.signal.aborted || ended) return;
+    // The client may have stopped reading, so that nothing here waits for it.
+    for (const frame of options.onBreak(thrown)) send(frame);
   } finally {
     ping.cancel();
     if (!ended) stream.destroy();
