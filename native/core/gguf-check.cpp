@@ -208,6 +208,7 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
     summary.tensorBytes += extent.bytes;
     summary.elementCount += extent.elements;
     if (extent.name == "cls.weight" || extent.name == "cls.output.weight") summary.hasRankHead = true;
+    if (endsWith(extent.name, ".attn_k_b.weight")) summary.hasLatentMatrices = true;
   }
   summary.metadataBytes = (reader.position() + align - 1) / align * align;
   summary.fileBytes = reader.fileBytes();
@@ -247,6 +248,7 @@ Result<GgufSummary> checkGguf(const std::string& path) {
           whole.tensorCount += part.tensorCount;
           whole.elementCount += part.elementCount;
           whole.hasRankHead = whole.hasRankHead || part.hasRankHead;
+          whole.hasLatentMatrices = whole.hasLatentMatrices || part.hasLatentMatrices;
         }
         return whole;
       },

@@ -24,8 +24,9 @@ struct GgufSummary {
   uint32_t contextTokens = 0;
   uint32_t vocabSize = 0;
   uint32_t splitCount = 1;
-  int poolingType = -1;      // {arch}.pooling_type; -1 when the file has none
-  bool hasRankHead = false;  // a classifier that pooling 'rank' needs
+  int poolingType = -1;            // {arch}.pooling_type; -1 when the file has none
+  bool hasRankHead = false;        // a classifier that pooling 'rank' needs
+  bool hasLatentMatrices = false;  // attention through a latent vector, with matrices of three dimensions
 };
 
 // Errors: model_unusable with one sentence that names the file and what is wrong with it.

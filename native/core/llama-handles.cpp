@@ -12,13 +12,29 @@ llama_model_kv_override overrideFor(const std::string& key) {
   return one;
 }
 
+// llama.cpp puts the matrices of latent attention into the packed form of AMX, which then cannot multiply what the
+// graph has for them, and ends the process.
+bool packsForAmx() {
+  ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+  if (cpu == nullptr) return false;
+  const auto list = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(
+      ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), "ggml_backend_dev_get_extra_bufts"));
+  if (list == nullptr) return false;
+  for (ggml_backend_buffer_type_t* type = list(cpu); type != nullptr && *type != nullptr; ++type) {
+    if (strcmp(ggml_backend_buft_name(*type), "AMX") == 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-ModelParams::ModelParams(const LoadSettings& settings, uint32_t gpuLayers) : params(llama_model_default_params()) {
+ModelParams::ModelParams(const LoadSettings& settings, const GgufSummary& file, uint32_t gpuLayers)
+    : params(llama_model_default_params()) {
   params.n_gpu_layers = static_cast<int32_t>(gpuLayers);
   params.load_mode = settings.mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
   params.lazy_mode = LLAMA_LAZY_MODE_OFF;
   params.vocab_only = settings.purpose == Purpose::Vocab;
+  if (file.hasLatentMatrices && packsForAmx()) params.use_extra_bufts = false;
   if (gpuLayers == 0) params.devices = noDevices_;
 }
 

@@ -28,7 +28,7 @@ using ThreadpoolPtr = std::unique_ptr<ggml_threadpool, ThreadpoolDeleter>;
 class ModelParams {
  public:
   // `gpuLayers` 0 keeps every GPU untouched.
-  ModelParams(const LoadSettings& settings, uint32_t gpuLayers);
+  ModelParams(const LoadSettings& settings, const GgufSummary& file, uint32_t gpuLayers);
   ModelParams(const ModelParams&) = delete;
   ModelParams& operator=(const ModelParams&) = delete;
 

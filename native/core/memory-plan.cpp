@@ -68,7 +68,7 @@ void finishPlan(MemoryPlan& plan, const LoadPlan& load) {
 
 // One simulation of `load` with the given layers on the GPU; false when llama.cpp refuses it.
 bool simulate(LoadPlan& load, bool withVocabulary) {
-  ModelParams model(load.settings, load.gpuLayers);
+  ModelParams model(load.settings, load.file, load.gpuLayers);
   model.simulate(load.file, withVocabulary);
   const ModelPtr shapes(llama_model_load_from_file(load.settings.file.c_str(), model.params));
   if (!shapes) return false;

@@ -70,7 +70,7 @@ Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress
   constexpr double kWarmShare = 0.7;  // of the whole progress, when the file is mapped
   Progress progress{&onProgress, plan.settings.mmap ? kWarmShare : 0.0};
   const uint64_t logBefore = newestLogNumber();
-  ModelParams params(plan.settings, plan.gpuLayers);
+  ModelParams params(plan.settings, plan.file, plan.gpuLayers);
   if (plan.settings.mmap && plan.settings.purpose != Purpose::Vocab) {
     if (!warmFile(plan.settings.file, [&](double read) { return onProgress(kWarmShare * read); })) {
       throw Failure(codes::kCancelled, "the load was cancelled");

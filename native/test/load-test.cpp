@@ -15,88 +15,12 @@ using tests::loadOptions;
 
 namespace {
 
-struct Case {
-  const char* model;
-  const char* purpose;
-  double slots;
-  double contextTokens;
-  const char* kvType;
-  const char* flash;
-  const char* layout;
-};
-
-void checkPlanIsExact(const Case& one) {
-  LoadOptions options = loadOptions(one.model, one.purpose);
-  options.slots = one.slots;
-  options.contextTokens = one.contextTokens;
-  options.kvTypeK = one.kvType;
-  options.kvTypeV = one.kvType;
-  options.flashAttention = one.flash;
-  options.kvLayout = one.layout;
-  const Result<MemoryPlan> planned = planMemory(options);
-  if (!planned.ok()) tests::failAt(__FILE__, __LINE__, std::string(one.model) + ": " + planned.error().message);
-  Driver driver(options);
-  if (std::string(one.purpose) == "generate") {
-    // A full chunk and some steps: buffers that grow with use would show.
-    SequenceRequest request = tests::textRequest("", 8);
-    request.prompt.kind = Prompt::Kind::Tokens;
-    request.prompt.tokens.assign(static_cast<size_t>(one.contextTokens / one.slots) - 10, 5);
-    std::vector<uint32_t> ids;
-    for (int i = 0; i < one.slots; ++i) ids.push_back(driver.submit(request));
-    for (uint32_t id : ids) driver.waitFinished(id);
-    driver.waitUntil([&] { return driver.engine().stats().running == 0; });
-  } else {
-    driver.waitJob(driver.engine().embed({"some words", "more words than before"}).value());
-  }
-  const MemoryPlan real = driver.engine().memory();
-  const std::string name = std::string(one.model) + " " + one.layout + " " + one.kvType + " " + one.flash;
-  CHECK_EQUAL(name + std::to_string(real.devices.size()), name + std::to_string(planned.value().devices.size()));
-  for (size_t i = 0; i < real.devices.size(); ++i) {
-    const DeviceMemory& got = real.devices[i];
-    const DeviceMemory& said = planned.value().devices[i];
-    const auto say = [&](const DeviceMemory& d) {
-      return name + " " + d.device + ": " + std::to_string(d.weightsBytes) + " " + std::to_string(d.kvBytes) + " " +
-             std::to_string(d.computeBytes);
-    };
-    CHECK_EQUAL(say(got), say(said));
-    CHECK(got.weightsBytes > 0);
-  }
-  CHECK_EQUAL(real.totalBytes, planned.value().totalBytes);
-  CHECK(planned.value().outputBytes > 0);
-}
-
 std::string loadCode(const LoadOptions& options) {
   Result<std::shared_ptr<Engine>> loaded = Engine::load(options, {});
   return loaded.ok() ? "ok" : loaded.error().code + " " + loaded.error().param;
 }
 
 }  // namespace
-
-TEST("plan: bytes predicted are the bytes allocated, in every layout") {
-  for (const char* model : {"tiny", "scripted", "prefill"}) {
-    for (const char* layout : {"split", "unified"}) {
-      checkPlanIsExact({model, "generate", 4, 4 * 270, "f16", "auto", layout});
-      checkPlanIsExact({model, "generate", 3, 3 * 100, "f16", "off", layout});
-      checkPlanIsExact({model, "generate", 1, 600, "f32", "on", layout});
-    }
-  }
-  checkPlanIsExact({"prefill", "generate", 2, 512, "q8_0", "on", "split"});
-  checkPlanIsExact({"embedder", "embed", 1, 512, "f16", "auto", "split"});
-}
-
-TEST("plan: the shape is what was asked for") {
-  LoadOptions options = loadOptions("tiny");
-  options.slots = 3;
-  options.contextTokens = 1000;
-  const MemoryPlan plan = planMemory(options).value();
-  CHECK_EQUAL(plan.contextTokensPerSlot, 333u);
-  CHECK_EQUAL(plan.contextTokens, 999u);
-  CHECK_EQUAL(plan.slots, 3u);
-  CHECK_EQUAL(plan.gpuLayers, 0u);
-  CHECK(plan.simulatedMs > 0);
-  options.purpose = "vocab";
-  CHECK(planMemory(options).value().devices.empty());
-}
 
 TEST("load: options out of range are refused with the name of the field") {
   const auto refused = [](const std::function<void(LoadOptions&)>& change) {

@@ -1,5 +1,5 @@
 /**
- * Command line: `node scripts/make-models/main.mjs --out DIR [--set demo|test|bench|dev-sparse] [--only NAME]`. Prints one
+ * Command line: `node scripts/make-models/main.mjs --out DIR [--set demo|test|architectures|bench|dev-sparse] [--only NAME]`. Prints one
  * line per file it makes and nothing for a file that is up to date; exit 2 for a wrong option, 1 for anything that failed.
  */
 import { parseArgs } from 'node:util';

@@ -2,6 +2,7 @@
  * Which models there are: sets of names, each with a recipe that returns the model as `writeGguf` takes it. The demo set is
  * the ten roles of profiles/demo.yaml; dev-sparse stands for the ten files of profiles/dev.yaml.
  */
+import { architectureModel, architectureShapes } from './architectures.mjs';
 import { embedderModel, rerankerModel } from './bert.mjs';
 import { devShapes } from './dev-shapes.mjs';
 import { sparseModel } from './dev-sparse.mjs';
@@ -20,6 +21,7 @@ const judges = [
 export const sets = {
   demo: new Map([...demoSpeakers.map(scripted), ...judges]),
   test: new Map([scripted('scripted'), scripted('utf8'), random('tiny'), random('prefill'), ...judges]),
+  architectures: new Map(Object.keys(architectureShapes).map((name) => [name, async () => architectureModel(name)])),
   bench: new Map([random('15m'), random('150m')]),
   'dev-sparse': new Map(devShapes.map((shape) => [shape.role, (dir) => sparseModel(shape, dir)])),
 };

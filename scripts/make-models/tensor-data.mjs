@@ -1,5 +1,5 @@
 /**
- * Producers of tensor data: constant, computed row by row, or seeded random Q8_0 at memory speed. Each is a function
+ * Producers of tensor data: constant, computed row by row, or seeded random blocks at memory speed. Each is a function
  * that returns an iterable of buffers, as the writer wants them. Knows bytes, not models.
  */
 
@@ -37,20 +37,32 @@ export function rowsF32(columns, rows, fillRow) {
   };
 }
 
-/**
- * Random Q8_0 data of `count` elements with about the standard deviation `deviation`; the rows for which `isZero` holds
- * are all zero (`columns` is the row length).
- */
+/** Block types that random data can be drawn in: bytes of a block, and the deviation of a random element at scale one. */
+const randomTypes = {
+  Q8_0: { blockBytes: q8Block, deviation: evenByteDeviation },
+  Q4_0: { blockBytes: 18, deviation: 4.61 },
+};
+
+/** As `randomBlocks`, in Q8_0. */
 export function randomQ8(seed, columns, rows, deviation, isZero = () => false) {
-  const rowBytes = (columns / 32) * q8Block;
+  return randomBlocks('Q8_0', seed, columns, rows, deviation, isZero);
+}
+
+/**
+ * Random rows of `columns` elements in a block type, with about the standard deviation `deviation`; the rows for which
+ * `isZero` holds are all zero.
+ */
+export function randomBlocks(type, seed, columns, rows, deviation, isZero = () => false) {
+  const traits = randomTypes[type];
+  const rowBytes = (columns / 32) * traits.blockBytes;
   return function* () {
     const next = seededRandom(seed);
-    const scale = halfFloat(deviation / evenByteDeviation);
+    const scale = halfFloat(deviation / traits.deviation);
     const rowsPerChunk = Math.max(1, Math.floor(chunkBytes / rowBytes));
     for (let first = 0; first < rows; first += rowsPerChunk) {
       const count = Math.min(rowsPerChunk, rows - first);
       const chunk = randomBytes(next, count * rowBytes);
-      for (let at = 0; at < chunk.length; at += q8Block) chunk.writeUInt16LE(scale, at);
+      for (let at = 0; at < chunk.length; at += traits.blockBytes) chunk.writeUInt16LE(scale, at);
       for (let row = 0; row < count; row++) {
         if (isZero(first + row)) chunk.fill(0, row * rowBytes, (row + 1) * rowBytes);
       }
