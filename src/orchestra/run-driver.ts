@@ -6,10 +6,18 @@
 import { createHash } from 'node:crypto';
 import { LlamaestroError, toLlamaestroError, type WireError } from '../base/errors.js';
 import { sleep, type Timer } from '../base/ports.js';
-import type { Lease } from '../pool/pool.js';
+import type { Lease, LeaseProgress } from '../pool/pool.js';
 import type { Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
-import type { Attempt, FinishReason, RouteDecision, RunEvent, RunRequest, RunResult } from '../schema/run.js';
+import type {
+  Attempt,
+  FinishReason,
+  RouteDecision,
+  RunEvent,
+  RunEventBody,
+  RunRequest,
+  RunResult,
+} from '../schema/run.js';
 import { runAttempt, type Outcome, type ProgressFrame } from './attempt.js';
 import { budgetOf, tooLate } from './budget.js';
 import { waitForLease } from './lease-wait.js';
@@ -39,6 +47,13 @@ export interface Admitted {
 /** Hex SHA-256 of a prompt: what the journal keeps of it. */
 export function promptHash(prompt: Prompt): string {
   return createHash('sha256').update(JSON.stringify(prompt)).digest('hex');
+}
+
+function queuedEvent(
+  model: string,
+  { position, estimatedMs }: Extract<LeaseProgress, { state: 'queued' }>,
+): RunEventBody {
+  return { type: 'queued', model, position, ...(estimatedMs === undefined ? {} : { estimatedMs }) };
 }
 
 /**
@@ -192,7 +207,7 @@ export class RunDriver implements Run {
           if (this.log.isEnded) return;
           onStage(progress.state === 'loading' ? 'load' : 'queue');
           if (progress.state === 'loading') this.log.append({ type: 'loading', model, fraction: progress.fraction });
-          else this.log.append({ type: 'queued', model, position: progress.position });
+          else this.log.append(queuedEvent(model, progress));
         },
       },
       this.admitted.profile.timeouts.queueMs,

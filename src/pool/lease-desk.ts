@@ -7,6 +7,7 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
 import * as queues from './lease-queue.js';
 import type { Lease, LeaseRequest } from './pool.js';
+import { estimateWaits, REMEMBERED_LEASES } from './wait-estimate.js';
 
 export interface AttemptName {
   readonly rid: string;
@@ -16,6 +17,8 @@ export interface AttemptName {
 export interface DeskParts {
   readonly clock: Clock;
   readonly maxWaiting: number;
+  /** Slots a host of this model will have, for guesses before there is one. */
+  readonly plannedSlots: () => number;
   /** An attempt not listed by its host for so long ends its lease. */
   readonly unlistedMs: number;
   /** Leases or waiters changed. */
@@ -36,6 +39,7 @@ interface Waiter {
 
 interface HeldLease {
   readonly rid: string;
+  readonly sinceMs: number;
   readonly lost: AbortController;
   attempt?: { readonly att: number; listedAtMs: number };
 }
@@ -52,7 +56,9 @@ export class LeaseDesk {
   private readonly waiters = new Map<string, Waiter>();
   private readonly held = new Map<string, HeldLease>();
   private host: OpenHost | undefined;
-  private loadingFraction: number | undefined;
+  private loading: { readonly fraction: number; readonly startedAtMs: number } | undefined;
+  /** What the guess of a wait is made of. */
+  private seen: { leaseMs: readonly number[]; loadMs: number | undefined } = { leaseMs: [], loadMs: undefined };
   private asked = 0;
   private grants = 0;
   private changedAtMs: number;
@@ -114,14 +120,16 @@ export class LeaseDesk {
       this.queue = queue;
       this.waiters.set(id, waiter);
       this.serve();
-      if (this.loadingFraction !== undefined) this.tell(waiter, this.loadingFraction);
+      if (this.loading !== undefined) this.tell(waiter, this.loading.fraction);
     });
   }
 
   /** The host is ready: the first in the queue are granted. */
   open(hid: string, slots: number, loadStartedAtMs: number): void {
-    this.host = { hid, loadStartedAtMs, openedAtMs: this.parts.clock.nowMs() };
-    this.loadingFraction = undefined;
+    const openedAtMs = this.parts.clock.nowMs();
+    this.host = { hid, loadStartedAtMs, openedAtMs };
+    this.seen.loadMs = openedAtMs - loadStartedAtMs;
+    this.loading = undefined;
     this.queue = queues.open(this.queue, slots);
     this.serve();
   }
@@ -130,9 +138,9 @@ export class LeaseDesk {
     this.queue = queues.shut(this.queue);
   }
 
-  /** Tells everybody who waits how far the load is. */
-  progress(fraction: number): void {
-    this.loadingFraction = fraction;
+  /** Tells everybody who waits how far the load is that began at `startedAtMs`. */
+  progress(fraction: number, startedAtMs: number): void {
+    this.loading = { fraction, startedAtMs };
     for (const waiter of [...this.waiters.values()]) this.tell(waiter, fraction);
   }
 
@@ -142,7 +150,7 @@ export class LeaseDesk {
     this.held.clear();
     this.queue = queues.lose(this.queue);
     this.host = undefined;
-    this.loadingFraction = undefined;
+    this.loading = undefined;
     for (const { lost } of held) lost.abort(error);
     if (held.length > 0) this.changed();
   }
@@ -226,9 +234,10 @@ export class LeaseDesk {
 
   private leaseFor(waiter: Waiter, { hid, loadStartedAtMs, openedAtMs }: OpenHost): Lease {
     const { id, request, askedAtMs } = waiter;
-    const held: HeldLease = { rid: request.rid, lost: new AbortController() };
+    const sinceMs = this.parts.clock.nowMs();
+    const held: HeldLease = { rid: request.rid, sinceMs, lost: new AbortController() };
     this.held.set(id, held);
-    const waitedMs = this.parts.clock.nowMs() - askedAtMs;
+    const waitedMs = sinceMs - askedAtMs;
     const loadMs = Math.max(0, openedAtMs - Math.max(askedAtMs, loadStartedAtMs));
     return {
       model: this.model,
@@ -242,6 +251,8 @@ export class LeaseDesk {
       },
       release: () => {
         if (!this.held.has(id)) return;
+        const lastedMs = this.parts.clock.nowMs() - sinceMs;
+        this.seen.leaseMs = [...this.seen.leaseMs, lastedMs].slice(-REMEMBERED_LEASES);
         this.giveBack(id);
       },
     };
@@ -263,12 +274,31 @@ export class LeaseDesk {
   }
 
   private tellPositions(): void {
+    if (this.queue.waiting.length === 0) return;
+    const waits = this.estimates();
     this.queue.waiting.forEach((id, index) => {
       const waiter = this.waiters.get(id);
       const position = index + 1;
       if (waiter === undefined || waiter.toldPosition === position) return;
       waiter.toldPosition = position;
-      waiter.request.onProgress?.({ state: 'queued', position });
+      const estimatedMs = waits[index];
+      const estimate = estimatedMs === undefined ? {} : { estimatedMs };
+      waiter.request.onProgress?.({ state: 'queued', position, ...estimate });
     });
+  }
+
+  /** For each who waits, in order: milliseconds to the grant, as far as anybody can tell. */
+  private estimates(): readonly (number | undefined)[] {
+    const { queue, loading, host, seen } = this;
+    const nowMs = this.parts.clock.nowMs();
+    const { fraction = 0, startedAtMs = nowMs } = loading ?? {};
+    const load = { elapsedMs: nowMs - startedAtMs, fraction, lastMs: seen.loadMs };
+    const facts = {
+      slots: Math.max(1, host === undefined ? this.parts.plannedSlots() : queue.slots),
+      leaseMs: seen.leaseMs,
+      heldMs: [...this.held.values()].map(({ sinceMs }) => nowMs - sinceMs),
+      ...(host === undefined ? { load } : {}),
+    };
+    return estimateWaits(facts, queue.waiting.length);
   }
 }

@@ -75,6 +75,7 @@ export class ModelInstance implements Tenant {
     this.desk = new LeaseDesk(currentSpec.name, {
       clock,
       maxWaiting: limits.maxWaiting,
+      plannedSlots: () => this.currentSpec.load.slots ?? 1,
       unlistedMs: limits.unlistedMs,
       onBegin,
       onChange: () => this.dispatch({ type: 'demand' }),
@@ -295,7 +296,7 @@ export class ModelInstance implements Tenant {
       case 'load':
         return void this.load(effect.hid);
       case 'progress':
-        return this.desk.progress(effect.fraction);
+        return this.desk.progress(effect.fraction, this.loadStartedAtMs);
       case 'open':
         return this.open(effect.hid);
       case 'shut':

@@ -8,7 +8,9 @@ import type { ModelSpec, Profile } from '../schema/profile.js';
 
 /** What a waiter is told while it waits; the last word before the grant is at least one of these or none. */
 export type LeaseProgress =
-  { readonly state: 'queued'; readonly position: number } | { readonly state: 'loading'; readonly fraction: number };
+  /** `estimatedMs`: probably to the grant; absent while nothing is known to tell it by. */
+  | { readonly state: 'queued'; readonly position: number; readonly estimatedMs?: number }
+  | { readonly state: 'loading'; readonly fraction: number };
 
 export interface LeaseRequest {
   /** Name of a model of the applied profile. */

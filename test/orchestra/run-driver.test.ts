@@ -55,7 +55,7 @@ describe('orchestra/run-driver: a run that goes well', () => {
     const { clock, pool, host, events, result, journal, run, strike } = await play({}, ({ pool }) => {
       pool.hid = undefined;
     });
-    pool.lastAsk.tell({ state: 'queued', position: 1 });
+    pool.lastAsk.tell({ state: 'queued', position: 1, estimatedMs: 1234 });
     pool.lastAsk.tell({ state: 'loading', fraction: 0.5 });
     const lease = pool.lastAsk.grant('hid_a');
     await clock.run(20);
@@ -66,6 +66,7 @@ describe('orchestra/run-driver: a run that goes well', () => {
       ...['accepted', 'routed', 'queued', 'loading', 'prefill', 'prefill', 'delta', 'delta'],
       'completed',
     ]);
+    expect(events[2]).to.deep.include({ position: 1, estimatedMs: 1234 });
     expect(events.map(({ seq }) => seq)).to.deep.equal([1, 2, 3, 4, 5, 6, 7, 8, 9]);
     expect(result()).to.deep.include({ status: 'completed', text: 'Hello', finishReason: 'stop' });
     expect(result().usage).to.deep.equal({ ...USAGE, completionTokens: 5 });

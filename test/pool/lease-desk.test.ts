@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { LlamaestroError } from '../../src/base/errors.js';
 import { LeaseDesk } from '../../src/pool/lease-desk.js';
-import type { Lease } from '../../src/pool/pool.js';
+import type { Lease, LeaseProgress } from '../../src/pool/pool.js';
 import { FakeClock, settle } from '../support/fake-clock.js';
 import { codeOf } from './bench.js';
 
@@ -21,6 +21,7 @@ function makeDesk(clock: FakeClock, maxWaiting = 3): LeaseDesk {
   return new LeaseDesk('m', {
     clock,
     maxWaiting,
+    plannedSlots: () => 1,
     unlistedMs: 10_000,
     onChange: () => undefined,
     onBegin: () => undefined,
@@ -61,6 +62,39 @@ describe('lease-desk', () => {
     second.lease?.release();
     await settle();
     expect(third.lease).to.include({ queueMs: 10, loadMs: 0 });
+  });
+
+  it('tells who waits for how long, from what the leases and loads before took', async () => {
+    const clock = new FakeClock();
+    const desk = makeDesk(clock);
+    const told: LeaseProgress[] = [];
+    const onProgress = (progress: LeaseProgress): void => void told.push(progress);
+    const waits = (rid: string): Promise<Lease> =>
+      desk.ask({ model: 'm', rid, onProgress }, new AbortController().signal);
+    const first = waits('a');
+    desk.progress(0, 0);
+    await clock.run(40);
+    desk.open('hid', 1, 0);
+    const lease = await first;
+    await clock.run(100);
+    lease.release();
+    const second = await desk.ask({ model: 'm', rid: 'b' }, new AbortController().signal);
+    await clock.run(30);
+    void waits('c');
+    void waits('d');
+    second.release();
+    await clock.run(10);
+    const queued = told.filter((progress) => progress.state === 'queued');
+    expect(queued.map(({ position, estimatedMs }) => [position, estimatedMs])).to.deep.equal([
+      [1, undefined],
+      [1, 70],
+      [2, 170],
+      [1, 65],
+    ]);
+    desk.lose(gone);
+    told.length = 0;
+    void waits('e');
+    expect(told).to.deep.include({ state: 'queued', position: 2, estimatedMs: 105 });
   });
 
   it('gives a lost lease no second end and no slot back to the next host', async () => {
