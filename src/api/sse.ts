@@ -7,11 +7,16 @@
 import { once } from 'node:events';
 import type { Context } from 'koa';
 import createSse, { type SseStream } from 'koa-sse-stream';
+import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
 import type { SseFrame } from './rendering.js';
 
 /** Comments on a silent stream: clients and proxies give up after much longer silences. */
 export const PING_MS = 10_000;
+/** A client whose socket takes nothing for so long reads no more. */
+export const STALL_MS = 5 * 60_000;
+/** What a client gets to take the end of a stream that broke off. */
+export const CUT_MS = 5000;
 /** The longest timer there is: the library's own ping must never come. */
 const NEVER_MS = 2 ** 31 - 1;
 
@@ -37,12 +42,27 @@ export async function streamSse<T>(
 ): Promise<void> {
   await middleware(ctx, () => {
     const stream = (ctx as Context & { sse: SseStream }).sse;
-    void pump(stream, events, framesOf, options);
+    void pump(ctx, stream, events, framesOf, options);
     return Promise.resolve();
   });
 }
 
+/** Resolves when the next frame may be written. Rejects when the client left, `client_too_slow` when it reads no more. */
+async function drained(stream: SseStream, clock: Clock, left: AbortSignal): Promise<void> {
+  const stalled = new AbortController();
+  const timer = clock.setTimer(STALL_MS, () => stalled.abort());
+  try {
+    await once(stream, 'drain', { signal: AbortSignal.any([left, stalled.signal]) });
+  } catch (thrown) {
+    if (!stalled.signal.aborted) throw thrown;
+    throw new LlamaestroError('client_too_slow', `nothing of the stream was read for ${String(STALL_MS)} ms`);
+  } finally {
+    timer.cancel();
+  }
+}
+
 async function pump<T>(
+  ctx: Context,
   stream: SseStream,
   events: (signal: AbortSignal) => AsyncIterable<T>,
   framesOf: (event: T) => readonly SseFrame[],
@@ -74,14 +94,16 @@ async function pump<T>(
     for await (const event of events(left.signal)) {
       for (const frame of framesOf(event)) {
         if (left.signal.aborted) return;
-        if (!send(frame)) await once(stream, 'drain', { signal: left.signal });
+        if (!send(frame)) await drained(stream, options.clock, left.signal);
         if (ended) return;
       }
     }
   } catch (thrown) {
     if (left.signal.aborted || ended) return;
-    // The client may have stopped reading, so that nothing here waits for it.
     for (const frame of options.onBreak(thrown)) send(frame);
+    // It may have stopped reading for good.
+    const cut = options.clock.setTimer(CUT_MS, () => ctx.res.destroy());
+    ctx.res.once('close', () => cut.cancel());
   } finally {
     ping.cancel();
     if (!ended) stream.destroy();

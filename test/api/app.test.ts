@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { ApiParts } from '../../src/api/api-parts.js';
 import { createApp } from '../../src/api/app.js';
+import { CUT_MS, STALL_MS } from '../../src/api/sse.js';
 import { listen, type HttpServer } from '../../src/api/server.js';
 import { silentLogger } from '../../src/base/log.js';
 import { systemClock } from '../../src/base/system-ports.js';
@@ -49,21 +50,41 @@ interface Failure {
 }
 const failure = (data: string | undefined): Failure => JSON.parse(data ?? '{}') as Failure;
 
+/** A stream that nobody reads yet. */
+async function streamOf(url: string): Promise<IncomingMessage> {
+  const outgoing = request(`${url}/v1/execute`, { method: 'POST' }).on('error', () => undefined);
+  outgoing.end(JSON.stringify({ task: 'hi', stream: true }));
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+  return response.on('error', () => undefined);
+}
+
+/** More than sockets hold. */
+const PIECES = 400;
+async function sayMuch(run: SpokenRun): Promise<void> {
+  const piece = 'x'.repeat(64 * 1024);
+  for (let said = 0; said < PIECES; said++) {
+    run.say(piece);
+    await settle(1);
+  }
+}
+
 describe('api/app', () => {
   let server: HttpServer;
   let run: SpokenRun;
   let asked: RunRequest[];
+  let clock: FakeClock;
 
   beforeEach(async () => {
     run = new SpokenRun();
     asked = [];
+    clock = new FakeClock();
     const orchestra: Pick<Orchestra, 'submit'> = {
       submit(wanted) {
         asked.push(wanted);
         return Promise.resolve(run);
       },
     };
-    const parts = { orchestra, clock: new FakeClock(), random: seededRandom(1), log: silentLogger };
+    const parts = { orchestra, clock, random: seededRandom(1), log: silentLogger };
     server = await listen(createApp(parts as unknown as ApiParts), '127.0.0.1', 0);
   });
   afterEach(() => server.close(systemClock));
@@ -104,25 +125,36 @@ describe('api/app', () => {
   });
 
   it('tells a reader that stops in the middle what it missed, once it reads again', async () => {
-    const piece = 'x'.repeat(64 * 1024);
-    const pieces = 400;
     const response = await post(`${server.url}/v1/execute`, { task: 'hi', stream: true });
     const kinds: string[] = [];
     let last = '';
     for await (const { event, data } of sse(response)) {
-      // More than sockets hold, while nobody reads.
-      for (let said = 0; kinds.length === 0 && said < pieces; said++) {
-        run.say(piece);
-        await settle(1);
-      }
+      if (kinds.length === 0) await sayMuch(run); // while nobody reads
       kinds.push(event ?? data);
       if (event !== undefined) last = data;
     }
     expect(kinds[0]).to.equal('run.accepted');
     expect(kinds.slice(-3)).to.deep.equal(['run.delta', 'run.failed', '[DONE]']);
-    expect(kinds.length).to.be.lessThan(pieces);
+    expect(kinds.length).to.be.lessThan(PIECES);
     expect(failure(last).error.code).to.equal('client_too_slow');
     expect(run.cancels).to.have.lengthOf(1);
+  });
+
+  it('cuts a reader off that does not read any more, and cancels its run', async () => {
+    const response = await streamOf(server.url);
+    await sayMuch(run);
+    clock.advance(STALL_MS - 1);
+    await settle();
+    expect(run.cancels).to.deep.equal([]);
+    clock.advance(1);
+    await settle();
+    expect(run.cancels).to.have.lengthOf(1);
+    clock.advance(CUT_MS);
+    const closed = new Promise((resolve) => response.once('close', resolve));
+    response.resume();
+    await closed;
+    expect(response.complete).to.equal(false);
+    expect(clock.pendingTimers).to.equal(0);
   });
 
   it('ends a stream that broke through a fault of ours without its details', async () => {
@@ -136,11 +168,9 @@ describe('api/app', () => {
   });
 
   it('cancels once when the client leaves in the middle', async () => {
-    const outgoing = request(`${server.url}/v1/execute`, { method: 'POST' }).on('error', () => undefined);
-    outgoing.end(JSON.stringify({ task: 'hi', stream: true }));
-    const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    const response = await streamOf(server.url);
     await once(response, 'data');
-    outgoing.destroy();
+    response.destroy();
     while (run.cancels.length === 0) await settle(1);
     await settle(5);
     expect(run.cancels).to.deep.equal(['the client closed the connection']);
