@@ -107,6 +107,8 @@ void DecodeLoop::step() {
   }
   for (const PlannedCall& call : planCalls(views, limits_)) {
     if (parts_.signal.closing.load()) return;
+    // A prompt's chunk may take a quarter of a second: what is ready does not wait for it.
+    if (call.tokens() > call.rows.size()) parts_.sink.publishNow();
     runCall(call, planned);
     // Each call is shown at once: a prompt's chunk behind it must not hold back tokens that are ready.
     parts_.sink.publish();

@@ -3,6 +3,8 @@
 #include <iterator>
 #include <utility>
 
+#include "event-merge.h"
+
 namespace llamaestro {
 namespace {
 
@@ -43,6 +45,7 @@ void EventSink::addRow(uint32_t sequence, EventKind kind, uint32_t a, uint32_t b
   step_.b.push_back(b);
   step_.tokenEnd.push_back(static_cast<uint32_t>(step_.tokenSlab.size()));
   step_.textEnd.push_back(static_cast<uint32_t>(step_.textSlab.size()));
+  urgent_ = urgent_ || kind != EventKind::Tokens || a == 0;
 }
 
 void EventSink::started(uint32_t sequence, uint32_t promptTokens, uint32_t cachedTokens) {
@@ -70,10 +73,20 @@ void EventSink::finished(uint32_t sequence, FinishedRow row) {
   addRow(sequence, EventKind::Finished, static_cast<uint32_t>(step_.finished.size() - 1), 0);
 }
 
-void EventSink::job(JobRow row) { step_.jobs.push_back(std::move(row)); }
+void EventSink::job(JobRow row) {
+  step_.jobs.push_back(std::move(row));
+  urgent_ = true;
+}
 
 void EventSink::publish() {
+  const auto pace = std::chrono::milliseconds(kTokenPaceMs);
+  if (urgent_ || std::chrono::steady_clock::now() - shownAt_ >= pace) publishNow();
+}
+
+void EventSink::publishNow() {
   if (step_.empty()) return;
+  urgent_ = false;
+  shownAt_ = std::chrono::steady_clock::now();
   bool wakes = false;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -89,9 +102,13 @@ void EventSink::publish() {
 }
 
 EventBatch EventSink::drain() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  announced_ = false;
-  return std::exchange(shown_, EventBatch());
+  EventBatch taken;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    announced_ = false;
+    taken = std::exchange(shown_, EventBatch());
+  }
+  return mergeTokenRows(std::move(taken));
 }
 
 }  // namespace llamaestro

@@ -1,7 +1,10 @@
 // Internal: where the decode thread puts events and the owner takes them from. All events of a step become visible at
-// once; the wake is called only when the owner has taken everything that was announced before. Knows no decoding.
+// once; the wake is called only when the owner has taken everything that was announced before. Waking an owner costs
+// about as much as a step of a small model, and on a machine that computes on every core it takes that time from the
+// next step: tokens that merely go on are therefore shown at most every `kTokenPaceMs`. Knows no decoding.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -12,6 +15,9 @@
 #include "llama.h"
 
 namespace llamaestro {
+
+// No eye and no terminal follows more than a hundred updates a second. Firsts and ends are never held back.
+inline constexpr int kTokenPaceMs = 10;
 
 class EventSink {
  public:
@@ -25,8 +31,11 @@ class EventSink {
   void logprobs(LogprobRow row);
   void finished(uint32_t sequence, FinishedRow row);
   void job(JobRow row);
-  // Shows what was added since the last call and wakes the owner if it is not awake already.
+  // Shows what was added since the last time and wakes the owner if it is not awake already. Tokens of sequences that
+  // have shown some before may wait for the next call, when the last time was less than `kTokenPaceMs` ago.
   void publish();
+  // The same without waiting: for when the next call of `publish` may be long in coming.
+  void publishNow();
 
   // Any thread.
   EventBatch drain();
@@ -35,7 +44,9 @@ class EventSink {
   void addRow(uint32_t sequence, EventKind kind, uint32_t a, uint32_t b);
 
   std::function<void()> wake_;
-  EventBatch step_;  // of the writer alone
+  EventBatch step_;      // of the writer alone
+  bool urgent_ = false;  // `step_` holds more than tokens that go on
+  std::chrono::steady_clock::time_point shownAt_{};
   std::mutex mutex_;
   EventBatch shown_;
   bool announced_ = false;

@@ -218,6 +218,7 @@ export interface SequenceTimings {
 /**
  * What happens to a sequence, in this order: started, prefill…, tokens…, then exactly one finished.
  * `tokens` carries whole UTF-8 characters only; `text` may be empty when ids are held back for a character or a stop string.
+ * Where steps take less than 10 ms a `tokens` event carries those of several steps; the first one never waits.
  */
 export type SequenceEvent =
   | { readonly type: 'started'; readonly promptTokens: number; readonly cachedTokens: number }
