@@ -2,15 +2,18 @@
 // is in decode-loop and pooled-loop.
 #include "engine.h"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <shared_mutex>
 #include <thread>
 
+#include "chunk-choice.h"
 #include "decode-loop.h"
 #include "devices.h"
 #include "log-hub.h"
 #include "pooled-loop.h"
+#include "prefill-probe.h"
 #include "text-stream.h"
 
 namespace llamaestro {
@@ -20,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 
 // Share of the progress that the weights take; the rest is the cache and the graphs.
 constexpr double kModelShare = 0.95;
+// Measuring the chunk takes at most this long, or this share of the load.
+constexpr double kChunkMeasureMs = 300;
+constexpr double kChunkMeasureShare = 0.1;
 // The owner hears of progress in steps of a hundredth.
 constexpr double kProgressGrain = 0.01;
 
@@ -83,7 +89,9 @@ class Engine::Impl {
   std::thread thread;
 
  private:
+  const Clock::time_point begin_ = Clock::now();
   void makeContext();
+  void chooseChunkTokens(const std::function<bool()>& cancelled);
   void makeLoop();
   Loop* loop() const { return decodeLoop ? static_cast<Loop*>(decodeLoop.get()) : pooledLoop.get(); }
   bool takeWaitingPlace();
@@ -104,6 +112,8 @@ Engine::Impl::Impl(LoadPlan loadPlan, const LoadHooks& hooks, const std::functio
   info.threads = plan.settings.threads.value_or(physicalCoresAllowed());
   if (plan.settings.purpose != Purpose::Vocab) {
     makeContext();
+    stopIfCancelled();
+    chooseChunkTokens(cancelled);
     stopIfCancelled();
     makeLoop();
   }
@@ -135,11 +145,21 @@ void Engine::Impl::makeContext() {
   llama_attach_threadpool(context.get(), pool.get(), nullptr);
 }
 
-void Engine::Impl::makeLoop() {
-  const bool onCpu = plan.gpuLayers == 0;
+// The memory was planned with the largest chunk, so that the plan holds for whichever is chosen.
+void Engine::Impl::chooseChunkTokens(const std::function<bool()>& cancelled) {
   // The output layer counts as one: with all of them on a GPU the CPU has next to nothing to do.
   const bool usesCpu = plan.gpuLayers <= plan.file.blockCount;
   if (usesCpu && !plan.settings.stepLock.empty()) stepLock = std::make_unique<StepLock>(plan.settings.stepLock);
+  if (plan.shape.pooled || plan.settings.chunkTokens) return;
+  const double loadMs = std::chrono::duration<double, std::milli>(Clock::now() - begin_).count();
+  const uint32_t most = std::min(plan.shape.chunkTokens, plan.shape.batchTokens);
+  plan.shape.chunkTokens =
+      chooseChunk(most, std::max(kChunkMeasureMs, kChunkMeasureShare * loadMs),
+                  [&](uint32_t tokens) { return measurePrefill(context.get(), tokens, stepLock.get(), cancelled); });
+}
+
+void Engine::Impl::makeLoop() {
+  const bool onCpu = plan.gpuLayers == 0;
   decoder = std::make_unique<Decoder>(context.get(), llama_n_batch(context.get()), onCpu, model->isAbortable(),
                                       stepLock.get(), signal, *counters);
   plan.shape.batchTokens = llama_n_batch(context.get());

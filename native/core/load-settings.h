@@ -35,10 +35,10 @@ struct LoadSettings {
 // Numbers of a context. `tokensPerSlot` is what a sequence may use; llama.cpp rounds the memory behind it up to 256.
 struct ContextShape {
   uint32_t tokensPerSlot = 0;
-  uint32_t slots = 0;      // sequences at a time, as the caller counts
-  uint32_t sequences = 0;  // n_seq_max: slots, or more for pooled work, where a sequence costs nothing
-  uint32_t cells = 0;      // n_ctx
-  uint32_t chunkTokens = 0;
+  uint32_t slots = 0;        // sequences at a time, as the caller counts
+  uint32_t sequences = 0;    // n_seq_max: slots, or more for pooled work, where a sequence costs nothing
+  uint32_t cells = 0;        // n_ctx
+  uint32_t chunkTokens = 0;  // prefill grid; planned: the largest that a load may choose
   uint32_t batchTokens = 0;  // n_batch = n_ubatch
   uint32_t outputs = 0;      // n_outputs_max
   bool unified = false;
