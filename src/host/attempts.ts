@@ -148,11 +148,11 @@ export class Attempts {
     }
   }
 
-  /** Ends what was not renewed for too long. Call it every `HOST_LIMITS.beatMs`. */
-  expire(): void {
+  /** Ends what was not renewed for too long. Call it every second or two; `waitedMs` is how long the caller meant to wait since. */
+  expire(waitedMs: number): void {
     const nowMs = this.clock.nowMs();
     // When this process itself stood still, renewals wait unread: nobody is to blame for that time.
-    const lateMs = nowMs - this.lastLookMs - HOST_LIMITS.beatMs;
+    const lateMs = nowMs - this.lastLookMs - waitedMs;
     this.lastLookMs = nowMs;
     for (const attempt of this.running.values()) {
       if (lateMs > HOST_LIMITS.beatMs) attempt.renewedMs += lateMs;

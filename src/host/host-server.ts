@@ -1,5 +1,5 @@
 /**
- * One model host as the bus sees it: answers the verbs, says each second and at each change how it is, and carries out
+ * One model host as the bus sees it: answers the verbs, says at each change and at each beat how it is, and carries out
  * what `host-state.ts` decides. Many can live in one process (the simulator), so nothing here is global; the process
  * around it, its signals and its descriptors are `host-process.ts`.
  */
@@ -216,10 +216,18 @@ export class HostServer {
     this.dispatch({ type: 'loaded' });
   }
 
-  private tick(): void {
-    this.attempts.expire();
+  /** `waitedMs`: what the timer was set to. */
+  private tick(waitedMs = 0): void {
+    this.attempts.expire(waitedMs);
     this.publish();
-    this.beat = this.options.clock.setTimer(HOST_LIMITS.beatMs, () => this.tick());
+    const beatMs = this.isIdle ? HOST_LIMITS.idleBeatMs : HOST_LIMITS.beatMs;
+    this.beat = this.options.clock.setTimer(beatMs, () => this.tick(beatMs));
+  }
+
+  /** With a model and without work. Each beat wakes a process here and one there, and most hosts are idle. */
+  private get isIdle(): boolean {
+    const { running = 0, waiting = 0 } = this.engine?.stats() ?? {};
+    return this.state.name === 'ready' && running + waiting + this.attempts.list().length === 0;
   }
 
   private publish(): void {

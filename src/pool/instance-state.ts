@@ -311,10 +311,10 @@ function nextKillAt({ nowMs, limits }: InstanceContext): number {
 function suspicion(
   { heardAtMs }: StateOf<'ready' | 'draining'>,
   event: Extract<InstanceEvent, { type: 'heard' | 'tick' }>,
-  { nowMs, limits }: InstanceContext,
+  context: InstanceContext,
 ): LlamaestroError | undefined {
-  if (event.type === 'heard') return wordAgainst(event, limits);
-  return silenceAgainst(heardAtMs, nowMs, event.lateMs, limits);
+  if (event.type === 'heard') return wordAgainst(event, context.limits);
+  return silenceAgainst(heardAtMs, event.lateMs, context);
 }
 
 /** A word from the host, or a late timer of ours, starts a new period of listening. */

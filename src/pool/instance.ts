@@ -8,6 +8,7 @@
 import type { LlamaestroError } from '../base/errors.js';
 import type { HostState } from '../schema/bus-messages.js';
 import type { Failure, FailureContext } from './failure.js';
+import { patienceMs } from './suspicion.js';
 
 /** A state with a process whose end would be a failure. */
 export interface Living {
@@ -124,7 +125,7 @@ export function hidOf(state: InstanceState): string | undefined {
 /** When the driver must send the next tick; Infinity when time alone changes nothing. */
 export function wakeAtMs(
   state: InstanceState,
-  context: Pick<InstanceContext, 'wanted' | 'idleUntilMs' | 'limits'>,
+  context: Pick<InstanceContext, 'wanted' | 'leased' | 'idleUntilMs' | 'limits'>,
 ): number {
   switch (state.name) {
     case 'unloaded':
@@ -134,9 +135,9 @@ export function wakeAtMs(
     case 'loading':
       return Math.min(state.progressAtMs + context.limits.loadStallMs, state.deadlineAtMs);
     case 'ready':
-      return Math.min(state.heardAtMs + context.limits.silenceMs, context.idleUntilMs ?? Infinity);
+      return Math.min(state.heardAtMs + patienceMs(context.leased, context.limits), context.idleUntilMs ?? Infinity);
     case 'draining':
-      return Math.min(state.heardAtMs + context.limits.silenceMs, state.deadlineAtMs);
+      return Math.min(state.heardAtMs + patienceMs(context.leased, context.limits), state.deadlineAtMs);
     case 'stopping':
       return state.killAtMs;
     case 'failed':

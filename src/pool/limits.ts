@@ -5,8 +5,10 @@ const MIB = 2 ** 20;
 export interface PoolLimits {
   /** Requests that may wait for one model; the next is `queue_full`. */
   readonly maxWaiting: number;
-  /** A loaded host that says nothing for this long is stuck. Hosts speak once a second. */
+  /** A host that is leased and says nothing for this long is stuck. Hosts speak once a second while they work. */
   readonly silenceMs: number;
+  /** The same for one that nobody leases: idle hosts speak every two seconds. */
+  readonly idleSilenceMs: number;
   /** While the node agent too was silent for longer than the first and shorter than the second, the bus is suspected, not the host. */
   readonly nodeSuspectMs: number;
   readonly nodeSilenceMs: number;
@@ -63,6 +65,7 @@ export interface PoolLimits {
 export const DEFAULT_LIMITS: PoolLimits = {
   maxWaiting: 256,
   silenceMs: 5_000,
+  idleSilenceMs: 6_000,
   nodeSuspectMs: 2_500,
   nodeSilenceMs: 15_000,
   loadStallMs: 30_000,

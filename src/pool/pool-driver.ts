@@ -8,8 +8,8 @@ import type { Logger } from '../base/log.js';
 import type { Clock, Random } from '../base/ports.js';
 import type { Bus } from '../bus/bus.js';
 import { subjects } from '../bus/subjects.js';
-import { HostEventCodec } from '../schema/bus-messages.js';
-import { decode, faultsOf } from '../schema/decode.js';
+import { HostEventCodec, type HostEvent } from '../schema/bus-messages.js';
+import { decode } from '../schema/decode.js';
 import type { Prompt } from '../schema/load.js';
 import { findModel, type ModelSpec, type Profile } from '../schema/profile.js';
 import { carryOver } from './carry-over.js';
@@ -196,12 +196,13 @@ class PoolDriver implements Pool {
   }
 
   private hear(body: unknown): void {
-    const [fault] = faultsOf(HostEventCodec, body);
-    if (fault !== undefined) {
-      this.options.log.warn('a host event could not be read', { field: fault.path });
+    let event: HostEvent;
+    try {
+      event = decode(HostEventCodec, body);
+    } catch (thrown) {
+      this.options.log.warn('a host event could not be read', { field: toLlamaestroError(thrown).param });
       return;
     }
-    const event = decode(HostEventCodec, body);
     this.byHost(event.hid)?.heard(event);
   }
 

@@ -28,10 +28,15 @@ export function wordAgainst(
  */
 export function silenceAgainst(
   heardAtMs: number,
-  nowMs: number,
   lateMs: number,
-  limits: PoolLimits,
+  { nowMs, leased, limits }: { readonly nowMs: number; readonly leased: number; readonly limits: PoolLimits },
 ): LlamaestroError | undefined {
-  if (suspectsItself(lateMs, limits) || nowMs < heardAtMs + limits.silenceMs) return undefined;
-  return new LlamaestroError('host_stuck', `the model host was silent for ${limits.silenceMs} ms`);
+  const limitMs = patienceMs(leased, limits);
+  if (suspectsItself(lateMs, limits) || nowMs < heardAtMs + limitMs) return undefined;
+  return new LlamaestroError('host_stuck', `the model host was silent for ${limitMs} ms`);
+}
+
+/** How long a loaded host may be silent: one that works speaks more often. */
+export function patienceMs(leased: number, limits: PoolLimits): number {
+  return leased > 0 ? limits.silenceMs : limits.idleSilenceMs;
 }

@@ -129,7 +129,7 @@ export type HostCommand = t.TypeOf<typeof HostCommandCodec>;
 export const HostStateCodec = t.keyof({ idle: null, loading: null, ready: null, draining: null, failed: null });
 export type HostState = t.TypeOf<typeof HostStateCodec>;
 
-/** Published on each change of state, on load progress and once a second. `attempts` are the live ones. */
+/** Published on each change of state, on load progress and every second, every two by a host without work. `attempts` are the live ones. */
 export const HostEventCodec = t.intersection([
   t.type({
     v: t.literal(1),

@@ -13,8 +13,9 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Limits of one model host. */
 export const HOST_LIMITS = {
-  /** Between two host events when nothing happens. */
+  /** Between two host events when nothing happens: while a sequence runs or a model loads, and of a host that serves nobody. */
   beatMs: 1000,
+  idleBeatMs: 2000,
   /** Between two load-progress events. */
   progressMs: 200,
   /** An attempt whose gateway did not renew it for so long is cancelled. */

@@ -119,6 +119,25 @@ describe('HostServer', () => {
   });
 
   describe('with a model', () => {
+    it('speaks every two seconds while it has no work, and each second while it has', async () => {
+      const world = new World();
+      await world.load();
+      const heardIn = async (ms: number): Promise<number> => {
+        world.events.length = 0;
+        await world.clock.run(ms);
+        return world.events.length;
+      };
+      await heardIn(2500);
+      expect(await heardIn(10_000)).to.equal(5);
+      await world.gen({ ignoreEos: true });
+      await heardIn(2000);
+      expect(await heardIn(10_000)).to.equal(10);
+      await world.command({ op: 'cancel', rid: 'run_a', att: 1 });
+      await world.terminal();
+      await heardIn(2000);
+      expect(await heardIn(10_000)).to.equal(5);
+    });
+
     it('counts with the model itself', async () => {
       const world = new World();
       await world.load();

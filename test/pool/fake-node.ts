@@ -13,6 +13,8 @@ import type { DeviceInfo, EngineInfo, LoadOptions, MemoryPlan, Prompt } from '..
 
 export const MIB = 2 ** 20;
 const BEAT_MS = 1000;
+/** Of a host that runs nothing. */
+const IDLE_BEAT_MS = 2000;
 
 /** What the test decides; all of it may be changed at any time. */
 export interface FakeScript {
@@ -134,7 +136,8 @@ export class FakeHost {
   private beat(): void {
     if (this.isGone) return;
     this.say();
-    this.node.clock.setTimer(BEAT_MS, () => this.beat());
+    const isIdle = this.state === 'ready' && this.attempts.length === 0;
+    this.node.clock.setTimer(isIdle ? IDLE_BEAT_MS : BEAT_MS, () => this.beat());
   }
 }
 

@@ -39,8 +39,8 @@ const STATES = {
   placing: { name: 'starting', step: 'placing', failures: 0 },
   spawning: { name: 'starting', step: 'spawning', hid: 'h', failures: 0, deadlineAtMs: NOW },
   loading: { name: 'loading', hid: 'h', failures: 0, fraction: 0.2, progressAtMs: NOW - 30_000, deadlineAtMs: NOW + 1 },
-  ready: { name: 'ready', hid: 'h', failures: 0, sinceMs: NOW - 9000, heardAtMs: NOW - 5000 },
-  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, heardAtMs: NOW - 5000, cause: switching },
+  ready: { name: 'ready', hid: 'h', failures: 0, sinceMs: NOW - 9000, heardAtMs: NOW - 6000 },
+  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, heardAtMs: NOW - 6000, cause: switching },
   stopping: { name: 'stopping', hid: 'h', killAtMs: NOW },
   stoppingFailed: { name: 'stopping', hid: 'h', killAtMs: NOW + 1, failure: unusable },
   failed: { name: 'failed', failure: crashed },
@@ -291,6 +291,14 @@ describe('instance-state', () => {
     expect(lost(toldElsewhere, { ...EVENTS.exited, asTold: true })).to.equal('draining');
   });
 
+  it('waits longer for a word of a host that nobody leases, because that one speaks less often', () => {
+    const silent: InstanceState = { ...STATES.ready, heardAtMs: NOW - DEFAULT_LIMITS.silenceMs };
+    expect(step(silent, EVENTS.tick, { leased: 1 }).name).to.equal('stopping');
+    expect(step(silent, EVENTS.tick, { leased: 0 }).name).to.equal('ready');
+    expect(wakeAtMs(silent, { ...context, leased: 1 })).to.equal(NOW);
+    expect(wakeAtMs(silent, context)).to.equal(NOW + DEFAULT_LIMITS.idleSilenceMs - DEFAULT_LIMITS.silenceMs);
+  });
+
   it('gives a loading host time as long as it makes progress', () => {
     const fresh: InstanceState = { ...STATES.loading, progressAtMs: NOW - 29_999 };
     expect(step(fresh, EVENTS.tick)).to.equal(fresh);
@@ -331,7 +339,7 @@ describe('instance-state', () => {
         );
       }
     }
-    // Fractions: 0.1 + 5000 - 0.1 is not 5000.
+    // Fractions: 0.1 + 6000 - 0.1 is not 6000.
     for (let index = 0; index < 1000; index++) {
       const heardAtMs = index * 17.137;
       const ready: InstanceState = { ...STATES.ready, heardAtMs };

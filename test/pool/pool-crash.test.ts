@@ -83,12 +83,27 @@ describe('pool: crashes', () => {
       const bench = new Bench();
       bench.apply([modelSpec('a')]);
       const lease = await bench.lease('a');
+      lease.begin(1);
+      bench.node.one('a').attempts = [{ rid: 'run_1', att: 1 }];
+      await bench.clock.run(2500);
       bench.network.partition('gateway');
       await bench.clock.run(cutMs);
       bench.network.heal('gateway');
       await bench.clock.run(8000);
       expect(lease.lost.aborted).to.equal(false);
       expect(bench.model('a')).to.include({ state: 'ready', leased: 1 });
+    });
+
+    it(`blames no idle host for it either (${cutMs} ms)`, async () => {
+      const bench = new Bench();
+      bench.apply([modelSpec('a')]);
+      (await bench.lease('a')).release();
+      await bench.clock.run(2500);
+      bench.network.partition('gateway');
+      await bench.clock.run(cutMs);
+      bench.network.heal('gateway');
+      await bench.clock.run(8000);
+      expect(bench.model('a')).to.include({ state: 'ready', crashes: 0 });
     });
   }
 
