@@ -1,6 +1,7 @@
 /** The app over real HTTP, with runs that the test speaks for. */
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import type { ApiParts } from '../../src/api/api-parts.js';
@@ -174,6 +175,30 @@ describe('api/app', () => {
     while (run.cancels.length === 0) await settle(1);
     await settle(5);
     expect(run.cancels).to.deep.equal(['the client closed the connection']);
+  });
+
+  describe('a body that is too large', () => {
+    const body = 'x'.repeat(9 * 1024 * 1024);
+    const ways = {
+      'with its length': [`Content-Length: ${String(body.length)}`, '', body],
+      'in chunks': ['Transfer-Encoding: chunked', '', body.length.toString(16), body, '0', '', ''],
+    };
+    for (const [name, rest] of Object.entries(ways)) {
+      it(`is refused with an answer that a client finds which writes all before it reads, ${name}`, async () => {
+        const { hostname, port } = new URL(server.url);
+        const socket = connect(Number(port), hostname).pause();
+        const head = ['POST /v1/execute HTTP/1.1', 'Host: localhost', 'Connection: close'];
+        await new Promise<void>((resolve, reject) => {
+          socket.on('error', reject);
+          socket.write([...head, ...rest].join('\r\n'), () => resolve());
+        });
+        let answer = '';
+        for await (const chunk of socket as AsyncIterable<Buffer>) answer += chunk.toString();
+        expect(answer).to.match(/^HTTP\/1\.1 413 /);
+        expect(answer).to.contain('"payload_too_large"');
+        expect(asked).to.deep.equal([]);
+      });
+    }
   });
 
   describe('a body in an encoding', () => {
