@@ -25,7 +25,7 @@ import type { OrchestraParts } from './orchestra-parts.js';
 import type { Run } from './orchestra.js';
 import { afterFailure } from './retry-policy.js';
 import { RunLog } from './run-log.js';
-import { addTimes, NO_TIMES, PhaseWatch } from './run-times.js';
+import { addTimes, NO_TIMES, PhaseWatch, roundedMs } from './run-times.js';
 
 /** Frames a host may send ahead of our consumption, per attempt. */
 const CREDIT_FRAMES = 256;
@@ -161,7 +161,7 @@ export class RunDriver implements Run {
     let stage: Attempt['stage'] = 'queue';
     let hid = '';
     const record = (outcome: Outcome): Outcome => {
-      const ms = this.parts.clock.nowMs() - beganMs;
+      const ms = roundedMs(this.parts.clock.nowMs() - beganMs);
       const head = { attempt: number, model: this.admitted.spec.name, hid, ms };
       this.attempts.push(outcome.ok ? { ...head, stage: 'done' } : { ...head, stage, code: outcome.error.code });
       return outcome;
