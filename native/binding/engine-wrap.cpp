@@ -27,20 +27,18 @@ Napi::Value toWords(Napi::Env env, const std::vector<uint32_t>& tokens) {
 
 }  // namespace
 
-void EngineWrap::define(Napi::Env env, Environment& environment) {
-  const Napi::Function constructor = DefineClass(env, "NativeHandle",
-                                                 {
-                                                     InstanceMethod<&EngineWrap::memory>("memory"),
-                                                     InstanceMethod<&EngineWrap::stats>("stats"),
-                                                     InstanceMethod<&EngineWrap::submit>("submit"),
-                                                     InstanceMethod<&EngineWrap::cancel>("cancel"),
-                                                     InstanceMethod<&EngineWrap::tokenize>("tokenize"),
-                                                     InstanceMethod<&EngineWrap::detokenize>("detokenize"),
-                                                     InstanceMethod<&EngineWrap::embed>("embed"),
-                                                     InstanceMethod<&EngineWrap::rerank>("rerank"),
-                                                     InstanceMethod<&EngineWrap::close>("close"),
-                                                 });
-  environment.engineClass() = Napi::Persistent(constructor);
+std::vector<std::string> EngineWrap::define(Napi::Env env, Environment& environment) {
+  const std::vector<PropertyDescriptor> methods = {
+      InstanceMethod<&EngineWrap::memory>("memory"),     InstanceMethod<&EngineWrap::stats>("stats"),
+      InstanceMethod<&EngineWrap::submit>("submit"),     InstanceMethod<&EngineWrap::cancel>("cancel"),
+      InstanceMethod<&EngineWrap::tokenize>("tokenize"), InstanceMethod<&EngineWrap::detokenize>("detokenize"),
+      InstanceMethod<&EngineWrap::embed>("embed"),       InstanceMethod<&EngineWrap::rerank>("rerank"),
+      InstanceMethod<&EngineWrap::close>("close"),
+  };
+  environment.engineClass() = Napi::Persistent(DefineClass(env, "NativeHandle", methods));
+  std::vector<std::string> names;
+  for (const napi_property_descriptor& method : methods) names.push_back(method.utf8name);
+  return names;
 }
 
 Napi::Object EngineWrap::make(Napi::Env env, Environment& environment, const std::shared_ptr<EngineSlot>& slot) {

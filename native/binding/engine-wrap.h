@@ -5,6 +5,8 @@
 #include <napi.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "environment.h"
 
@@ -12,8 +14,9 @@ namespace llamaestro::binding {
 
 class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
  public:
-  // Makes the class and leaves it with the environment; it is not reachable from JavaScript.
-  static void define(Napi::Env env, Environment& environment);
+  // Makes the class and leaves it with the environment; it is not reachable from JavaScript. Returns the names of its
+  // methods.
+  static std::vector<std::string> define(Napi::Env env, Environment& environment);
   // The object over a loaded engine.
   static Napi::Object make(Napi::Env env, Environment& environment, const std::shared_ptr<EngineSlot>& slot);
 

@@ -3,7 +3,12 @@
 
 #include <napi.h>
 
+#include <cstdint>
+
 namespace llamaestro::binding {
+
+// FACE of src/engine/addon-types.ts: counts the incompatible shapes that crossed this border.
+inline constexpr uint32_t kFace = 2;
 
 // devices(), version, build.
 void exportDevices(Napi::Env env, Napi::Object exports);

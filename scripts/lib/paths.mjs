@@ -3,12 +3,26 @@
  * Where things lie: the checkout, its build folders, and the folder for a person's own state. Knows the
  * platform's customs for user data and nothing about what is kept there.
  */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Absolute path of the checkout. */
 export const rootDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** False where this was installed as a package: those carry no src. */
+export const isCheckout = existsSync(path.join(rootDir, 'src', 'engine'));
+
+/**
+ * The folder of a package that we depend on. An installed llamaestro finds it beside itself, not inside.
+ * @param {string} name
+ * @returns {string} absolute path
+ */
+export function packageDir(name) {
+  return path.dirname(createRequire(path.join(rootDir, 'package.json')).resolve(`${name}/package.json`));
+}
 
 /** cmake's tree for the normal build; everything under it may be deleted at any time. */
 export const buildDir = path.join(rootDir, 'build');

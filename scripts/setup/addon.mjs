@@ -7,14 +7,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import path from 'node:path';
 import { capture, run } from '../lib/exec.mjs';
-import { addonFile, buildDir, rootDir, stampDir } from '../lib/paths.mjs';
+import { addonFile, buildDir, packageDir, rootDir, stampDir } from '../lib/paths.mjs';
 import { filesUnder, hashInputs, removeStamp, stampMatches, writeStamp } from '../lib/stamps.mjs';
 import { countMakeObjects, createProgressReader, progressText } from './build-progress.mjs';
 import { compilerCacheEnv } from './compiler-cache.mjs';
 import { chooseGpu, lookForGpus } from './gpu.mjs';
 import { ensureLlamaSource, llamaSourceReady, vendorStampName } from './vendor.mjs';
 
-const cmakeJs = path.join(rootDir, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
 const bytesPerJob = 1.5 * 2 ** 30;
 
 /** Where cmake puts the core's test program. */
@@ -76,6 +75,7 @@ function cmakeStep(name, target, product) {
 export async function buildTarget(target, treeDir, { status, logPath, startedMs }) {
   const gpu = chosenGpu();
   const source = await ensureLlamaSource({ status, logPath });
+  const cmakeJs = path.join(packageDir('cmake-js'), 'bin', 'cmake-js');
   const shared = ['-d', rootDir, '-O', treeDir, '-B', 'Release'];
   const env = { ...compilerCacheEnv(), ...(gpu.nvcc ? { CUDACXX: gpu.nvcc } : {}) };
   const remedy = 'the log says what the compiler did not like; after a change of compiler or toolkit remove build/';
@@ -154,10 +154,8 @@ export function addonSources() {
 function inputHash() {
   const { LLAMAESTRO_GPU, CUDA_ARCHITECTURES, LLAMAESTRO_SANITIZE } = process.env;
   const source = path.join(rootDir, 'vendor', 'llama.cpp', vendorStampName);
-  const packages = ['', ...['cmake-js', 'node-addon-api', 'node-api-headers'].map((name) => `node_modules/${name}`)];
-  const versions = packages.map((place) => {
-    return JSON.parse(readFileSync(path.join(rootDir, place, 'package.json'), 'utf8')).version;
-  });
+  const places = [rootDir, ...['cmake-js', 'node-addon-api', 'node-api-headers'].map(packageDir)];
+  const versions = places.map((place) => JSON.parse(readFileSync(path.join(place, 'package.json'), 'utf8')).version);
   return hashInputs({
     files: [...addonSources(), source],
     values: { LLAMAESTRO_GPU, CUDA_ARCHITECTURES, LLAMAESTRO_SANITIZE, versions, arch: process.arch },

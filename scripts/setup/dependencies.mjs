@@ -80,7 +80,7 @@ export const sqliteStep = {
 };
 
 /** Environment for building sqlite3 from the source in its package, with Node's own headers where they lie. */
-function sqliteBuildEnv() {
+export function sqliteBuildEnv() {
   const headers = headersFolder();
   const ccache = findOnPath('ccache');
   return {

@@ -104,9 +104,14 @@ export function isOlder(version, oldest) {
   return false;
 }
 
-/** Stops with everything that is missing at once. */
-export function checkPrerequisites() {
-  const sentences = missingPrerequisites(lookAround());
+/**
+ * Stops with everything that is missing at once.
+ * @param {{ addonOnly?: boolean }} [options] `addonOnly`: what only sqlite3 needs may be missing
+ */
+export function checkPrerequisites({ addonOnly = false } = {}) {
+  const found = lookAround();
+  const present = new Set([...found.present, ...(addonOnly ? ['python3'] : [])]);
+  const sentences = missingPrerequisites({ ...found, present });
   if (sentences.length === 0) return;
   throw new ScriptError(`this machine lacks what the set-up needs:\n\n  - ${sentences.join('\n  - ')}\n`, {
     remedy: 'install the above, then run the same command again',

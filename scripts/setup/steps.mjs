@@ -84,10 +84,11 @@ async function runAll(steps, reporter) {
 }
 
 /**
+ * Runs one step unless it is up to date, and says so.
  * @param {Step} step
  * @param {Reporter} reporter
  */
-async function runStep(step, reporter) {
+export async function runStep(step, reporter) {
   if (step.upToDate()) return;
   const report = reporter.step(step.name);
   const logPath = path.join(setupLogDir, `${step.name.replaceAll(' ', '-')}.log`);

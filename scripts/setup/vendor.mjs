@@ -114,6 +114,7 @@ async function fetchPackage(pin, status, logPath) {
   const wanted = `${pin.package}@${pin.version}`;
   await run(npm.command, [...npm.args, 'pack', wanted, '--ignore-scripts', '--pack-destination', cacheDir], {
     cwd: cacheDir,
+    env: npmEnv(),
     logPath,
     what: `fetching ${wanted} from the package registry`,
     remedy: `check that npm reaches its registry (npm view ${pin.package} version), then run this again`,
@@ -239,6 +240,12 @@ function noticeText(notice, tree) {
 function replaceFolder(from, to, work) {
   if (existsSync(to)) renameSync(to, path.join(work, 'former'));
   renameSync(from, to);
+}
+
+/** npm must fetch one package and nothing else, whatever the npm that runs an install script of ours was asked to do. */
+function npmEnv() {
+  const asked = /^npm_config_(workspaces?|include_workspace_root|global|location|dry_run|json|pack_destination)$/i;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !asked.test(name)));
 }
 
 /** git must not take a repository from the environment (a hook of this checkout, for one). */

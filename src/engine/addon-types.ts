@@ -130,7 +130,16 @@ export interface LifelineOptions {
   readonly exitCode: number;
 }
 
+/**
+ * Counts the incompatible shapes of this file: raise it here and in native/binding/exports.h when a value that crosses
+ * changes its meaning or place. New functions and methods are noticed by their names.
+ */
+export const FACE = 2;
+
 export interface Addon {
+  readonly face: number;
+  /** Names of the methods of `NativeHandle`. */
+  readonly engineMethods: readonly string[];
   /** Version of the package it was built from. */
   readonly version: string;
   readonly build: string;
@@ -150,24 +159,47 @@ export interface Addon {
   logToStderr(level: number): void;
 }
 
-const EXPORTED_FUNCTIONS = [
-  'listen',
-  'devices',
-  'plan',
-  'load',
-  'cancel',
-  'startLifeline',
-  'stopLifeline',
-  'recentLogLines',
-  'logToStderr',
-] as const satisfies readonly (keyof Addon)[];
+type FunctionNames<T> = { [K in keyof T]: T[K] extends (...values: never[]) => unknown ? K : never }[keyof T];
+/** Every function of `T` by name: one that is missing, or is none, does not compile. */
+type FunctionList<T> = Readonly<Record<FunctionNames<T>, true>>;
+
+/** What the addon must export beside its `face`, `engineMethods`, `version` and `build`. */
+export const EXPORTED_FUNCTIONS: FunctionList<Addon> = {
+  listen: true,
+  devices: true,
+  plan: true,
+  load: true,
+  cancel: true,
+  startLifeline: true,
+  stopLifeline: true,
+  recentLogLines: true,
+  logToStderr: true,
+};
+
+/** What its engines must have. */
+export const ENGINE_METHODS: FunctionList<NativeHandle> = {
+  memory: true,
+  stats: true,
+  submit: true,
+  cancel: true,
+  tokenize: true,
+  detokenize: true,
+  embed: true,
+  rerank: true,
+  close: true,
+};
 
 /** What is wrong with a loaded module, as a sentence; undefined when it is the addon of this `version`. */
 export function addonFault(module: unknown, version: string): string | undefined {
   if (typeof module !== 'object' || module === null) return 'it exports no object';
   const exported = module as Readonly<Record<string, unknown>>;
-  const missing = EXPORTED_FUNCTIONS.find((name) => typeof exported[name] !== 'function');
+  const missing = Object.keys(EXPORTED_FUNCTIONS).find((name) => typeof exported[name] !== 'function');
   if (missing !== undefined) return `it does not export ${missing}()`;
+  const methods: unknown = exported['engineMethods'];
+  const known: readonly unknown[] = Array.isArray(methods) ? methods : [];
+  const lacking = Object.keys(ENGINE_METHODS).find((name) => !known.includes(name));
+  if (lacking !== undefined) return `its engines have no ${lacking}()`;
+  if (exported['face'] !== FACE) return `its face is number ${String(exported['face'])}, this expects ${FACE}`;
   if (exported['version'] !== version) {
     return `it was built for version ${String(exported['version'])}, this is ${version}`;
   }

@@ -1,6 +1,7 @@
 /**
- * The public face of `llamaestro/native`: what another Node application imports to run a model in its own process. The
- * addon is loaded by the first call that needs it, so importing this never fails. Knows nothing of the server.
+ * The public face of the engine room: what another Node application calls to run a model in its own process. The addon
+ * is loaded by the first call that needs it; the package's entry, native.ts, does that at once. Knows nothing of the
+ * server.
  */
 import type { DeviceInfo, Engine, LoadOptions, MemoryPlan } from './engine.js';
 import { createNativeDriver } from './native-engine.js';
