@@ -58,8 +58,8 @@ function queuedEvent(
 
 /**
  * Runs an admitted request to its end; `start` once. `accepted` is the journal's word on its acceptance, which may still be
- * under way, so that one commit takes it and the first attempt: without it no host hears of the run, and a refused one
- * ends without a record and without a result.
+ * under way, so that one commit takes it and the first attempt. A host may compute meanwhile; whoever submitted gets no
+ * run and no event before it, and a refused one ends without a record and without a result.
  */
 export class RunDriver implements Run {
   readonly id: string;
@@ -179,12 +179,16 @@ export class RunDriver implements Run {
       return record({ ok: false, error: toLlamaestroError(thrown) });
     }
     stage = 'ack';
-    try {
-      const [won] = await Promise.all([this.parts.journal.dispatch(this.id, number, hid), this.accepted]);
-      if (!won) throw new LlamaestroError('internal', `attempt ${String(number)} is fenced off`);
-    } catch (thrown) {
-      lease.release();
-      return record({ ok: false, error: toLlamaestroError(thrown) });
+    const claimed = this.claim(number, hid);
+    // The first attempt computes while the disk writes: nobody outside sees anything of it before the journal has both.
+    if (number === 1) claimed.catch((thrown: unknown) => this.stop.abort(thrown));
+    else {
+      try {
+        await claimed;
+      } catch (thrown) {
+        lease.release();
+        return record({ ok: false, error: toLlamaestroError(thrown) });
+      }
     }
     watch.take(this.parts.clock.nowMs());
     const outcome = await this.run(lease, number, (frame) => {
@@ -194,6 +198,12 @@ export class RunDriver implements Run {
     if (!outcome.ok && outcome.hostDied === true) this.crashes++;
     this.takeCounts(outcome, watch);
     return record(outcome);
+  }
+
+  /** The attempt's record, after that of the acceptance. */
+  private async claim(number: number, hid: string): Promise<void> {
+    const [won] = await Promise.all([this.parts.journal.dispatch(this.id, number, hid), this.accepted]);
+    if (!won) throw new LlamaestroError('internal', `attempt ${String(number)} is fenced off`);
   }
 
   private async lease(onStage: (stage: 'queue' | 'load') => void): Promise<Lease> {

@@ -4,6 +4,7 @@ import type { Run } from '../../src/orchestra/orchestra.js';
 import type { RunRequest } from '../../src/schema/run.js';
 import { settle } from '../support/fake-clock.js';
 import { modelSpec, profileOf } from '../support/profiles.js';
+import { answersCancels } from './play.js';
 import { CANCELLED, delta, FINAL, PROFILE, refusal, request, stage, STARTED, watch, type Stage } from './stage.js';
 
 /** Admission goes over no bus here, so it needs no time; still it must be refused with nothing left behind. */
@@ -84,17 +85,21 @@ describe('orchestra/local-orchestra: admission', () => {
     expect(parts.clock.pendingTimers).to.equal(0);
   });
 
-  it('asks no host before the acceptance is durable, and gives the lease back when it is not', async () => {
+  it('lets a host compute while the acceptance becomes durable, and takes everything back when it does not', async () => {
     const parts = await stage();
+    answersCancels(parts);
     let refuse: (error: LlamaestroError) => void = () => undefined;
     parts.journal.accept = () => new Promise<void>((_resolve, reject) => (refuse = reject));
-    const submitted = refusal(parts.orchestra.submit(request()));
+    let answered = false;
+    const submitted = refusal(parts.orchestra.submit(request())).finally(() => (answered = true));
     await parts.clock.run(20);
-    expect(parts.host.gens).to.deep.equal([]);
+    parts.host.say([STARTED, delta(0, 'early')]);
+    await parts.clock.run(20);
+    expect([parts.host.gens.length, answered], 'nobody hears of it yet').to.deep.equal([1, false]);
     refuse(new LlamaestroError('journal_unavailable', 'the disk is full'));
     expect((await submitted).code).to.equal('journal_unavailable');
     await parts.clock.run(20);
-    expect([parts.host.gens.length, parts.pool.lastLease.releases]).to.deep.equal([0, 1]);
+    expect([parts.host.cancels.length, parts.pool.lastLease.releases]).to.deep.equal([1, 1]);
     expect(parts.orchestra.status()).to.include({ running: 0, accepted: 0 });
     expect(parts.clock.pendingTimers).to.equal(0);
   });
@@ -258,6 +263,7 @@ describe('orchestra/local-orchestra: drain', () => {
         const written = accept(record);
         return new Promise<void>((resolve) => (commit = resolve)).then(() => written);
       };
+      answersCancels(parts);
       const submitted = parts.orchestra.submit(request());
       await settle();
       let drained = false;

@@ -137,13 +137,16 @@ describe('orchestra/run-driver: ends from outside', () => {
 });
 
 describe('orchestra/run-driver: a journal that fails', () => {
-  it('does not work on a request whose attempt is not journalled', async () => {
-    const { clock, pool, host, journal, result } = await play({}, ({ pool }) => (pool.hid = undefined));
+  it('stops the work on a request whose attempt is not journalled', async () => {
+    const { clock, pool, host, journal, result } = await play({}, (parts) => {
+      parts.pool.hid = undefined;
+      answersCancels(parts);
+    });
     journal.failing = true;
     const lease = pool.lastAsk.grant('hid_a');
     await clock.run(20);
     expect(result().error?.code).to.equal('journal_unavailable');
-    expect([host.gens.length, lease.releases]).to.deep.equal([0, 1]);
+    expect([host.cancels.length, lease.releases]).to.deep.equal([host.gens.length, 1]);
   });
 
   it('says so when the end cannot be kept, with the text that was delivered', async () => {
