@@ -50,6 +50,7 @@ LoadOptions toLoadOptions(const Napi::Object& value) {
   options.kvLayout = optionalText(value, "kvLayout");
   options.threads = optionalNumber(value, "threads");
   options.chunkTokens = optionalNumber(value, "chunkTokens");
+  options.prefixCacheBytes = optionalNumber(value, "prefixCacheBytes");
   options.mmap = optionalFlag(value, "mmap");
   options.stepLock = optionalText(value, "stepLock");
   return options;
@@ -108,6 +109,8 @@ SequenceRequest toSequenceRequest(const Napi::Object& value) {
   const Napi::Value stop = value.Get("stop");
   if (!isAbsent(stop)) request.stop = toStrings(stop);
   request.ignoreEos = optionalFlag(value, "ignoreEos");
+  const Napi::Value cachePrompt = value.Get("cachePrompt");
+  if (!isAbsent(cachePrompt)) request.cachePrompt = cachePrompt.ToBoolean();
   request.temperature = optionalNumber(value, "temperature");
   request.topK = optionalNumber(value, "topK");
   request.topP = optionalNumber(value, "topP");

@@ -148,6 +148,7 @@ Napi::Object toJs(Napi::Env env, const MemoryPlan& plan) {
   object.Set("contextTokensPerSlot", number(env, plan.contextTokensPerSlot));
   object.Set("slots", number(env, plan.slots));
   object.Set("gpuLayers", number(env, plan.gpuLayers));
+  object.Set("prefixCacheBytes", number(env, static_cast<double>(plan.prefixCacheBytes)));
   object.Set("simulatedMs", number(env, plan.simulatedMs));
   return object;
 }
@@ -182,6 +183,10 @@ Napi::Object toJs(Napi::Env env, const EngineStats& stats) {
   object.Set("waiting", number(env, stats.waiting));
   object.Set("promptTokens", number(env, static_cast<double>(stats.promptTokens)));
   object.Set("generatedTokens", number(env, static_cast<double>(stats.generatedTokens)));
+  object.Set("cachedTokens", number(env, static_cast<double>(stats.cachedTokens)));
+  object.Set("prefixHits", number(env, static_cast<double>(stats.prefixHits)));
+  object.Set("prefixBlocks", number(env, static_cast<double>(stats.prefixBlocks)));
+  object.Set("prefixBytes", number(env, static_cast<double>(stats.prefixBytes)));
   object.Set("stalledMs", number(env, stats.stalledMs));
   return object;
 }

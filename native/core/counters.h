@@ -17,6 +17,10 @@ struct Counters {
   std::atomic<uint32_t> waiting{0};
   std::atomic<uint64_t> promptTokens{0};
   std::atomic<uint64_t> generatedTokens{0};
+  std::atomic<uint64_t> cachedTokens{0};
+  std::atomic<uint64_t> prefixHits{0};
+  std::atomic<uint64_t> prefixBlocks{0};
+  std::atomic<uint64_t> prefixBytes{0};
   std::atomic<uint64_t> busySinceMs{0};  // last finished step, or when work came; 0 when idle
 
   EngineStats read() const;

@@ -10,6 +10,7 @@ DecodeLoop::DecodeLoop(LoopParts parts)
     : parts_(std::move(parts)),
       memory_(llama_get_memory(parts_.context)),
       limits_{parts_.shape.chunkTokens, parts_.shape.batchTokens, parts_.shape.unified, parts_.shape.minTokensToMove},
+      cache_(parts_.context, parts_.shape, parts_.counters),
       mailbox_(kMaxWaitingSequences + kMaxSlots),
       usedSlots_(parts_.shape.slots, false) {}
 
@@ -62,21 +63,26 @@ void DecodeLoop::endCancelled() {
   }
 }
 
-// The lowest free slot goes to the one that waits longest.
+// The lowest free slot goes to the one that waits longest, but for those whose prefix is being computed.
 void DecodeLoop::admitWaiting() {
-  while (!waiting_.empty()) {
+  for (size_t next = 0; next < waiting_.size();) {
     const std::optional<uint32_t> slot = lowestFreeSlot(usedSlots_);
     if (!slot) return;
-    SequencePtr sequence = waiting_.front();
-    waiting_.erase(waiting_.begin());
+    SequencePtr sequence = waiting_[next];
+    if (cache_.shouldWait(*sequence, active_)) {
+      ++next;
+      continue;
+    }
+    waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(next));
     if (active_.empty()) parts_.counters.busySinceMs.store(monotonicMs());
     usedSlots_[*slot] = true;
     sequence->slot = static_cast<int32_t>(*slot);
     sequence->markStarted();
+    cache_.start(*sequence, active_);
     active_.push_back(sequence);
     parts_.counters.waiting.fetch_sub(1);
     parts_.counters.running.fetch_add(1);
-    parts_.sink.started(sequence->id, sequence->promptTokens(), 0);
+    parts_.sink.started(sequence->id, sequence->promptTokens(), sequence->cachedTokens);
   }
 }
 
@@ -187,6 +193,7 @@ void DecodeLoop::fail(const SequencePtr& sequence, const Error& error) {
 // Frees the slot before the event is shown: whoever sees the end may submit into it.
 void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
   if (sequence->slot != Sequence::kNoSlot) {
+    if (!parts_.signal.closing.load()) cache_.keep(*sequence);
     llama_memory_seq_rm(memory_, sequence->slot, -1, -1);
     usedSlots_[static_cast<size_t>(sequence->slot)] = false;
     sequence->slot = Sequence::kNoSlot;

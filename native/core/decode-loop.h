@@ -7,6 +7,7 @@
 
 #include "loop.h"
 #include "mailbox.h"
+#include "prefix-cache.h"
 #include "sequence.h"
 
 namespace llamaestro {
@@ -40,6 +41,7 @@ class DecodeLoop : public Loop {
   LoopParts parts_;
   llama_memory_t memory_;
   SchedulerLimits limits_;
+  PrefixCache cache_;
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // in order of arrival
   std::vector<SequencePtr> active_;   // have a slot

@@ -27,7 +27,8 @@ struct MemoryPlan {
   std::vector<DeviceMemory> devices;  // GPUs first, the CPU last; devices without a byte are left out
   uint64_t outputBytes = 0;
   uint64_t estimatedExtraBytes = 0;
-  uint64_t totalBytes = 0;  // sum of everything above
+  uint64_t totalBytes = 0;        // sum of everything above
+  uint64_t prefixCacheBytes = 0;  // what the prefix cache may grow to in host memory, beside the total
   uint32_t contextTokens = 0;
   uint32_t contextTokensPerSlot = 0;
   uint32_t slots = 0;
@@ -64,6 +65,10 @@ struct EngineStats {
   uint32_t waiting = 0;
   uint64_t promptTokens = 0;
   uint64_t generatedTokens = 0;
+  uint64_t cachedTokens = 0;
+  uint64_t prefixHits = 0;
+  uint64_t prefixBlocks = 0;
+  uint64_t prefixBytes = 0;
   double stalledMs = 0;
 };
 

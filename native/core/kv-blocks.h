@@ -8,19 +8,10 @@
 #include <vector>
 
 #include "kv-blob.h"
+#include "kv-block.h"
 #include "llama.h"
 
 namespace llamaestro {
-
-// Positions [firstPosition, firstPosition + tokens) of one sequence. Usable with every context of the same model,
-// layout and cache types.
-struct KvBlock {
-  uint32_t firstPosition = 0;
-  uint32_t tokens = 0;
-  uint64_t layout = 0;    // KvLayout::hash of the context it came from
-  uint64_t checksum = 0;  // over `bytes`; llama.cpp itself accepts flipped bits
-  std::vector<uint8_t> bytes;
-};
 
 // The context's own thread only.
 class KvBlocks {
@@ -31,6 +22,10 @@ class KvBlocks {
 
   // Empty when this context's cache can be cut into blocks; else why not (sliding window, recurrent state, ...).
   const std::string& fault() const { return fault_; }
+  // KvLayout::hash of this context: what its blocks carry.
+  uint64_t layout() const { return layout_.hash(); }
+  // Of one position, all layers.
+  uint64_t cellBytes() const { return layout_.cellBytes(); }
 
   // [from, to) of the sequence in `slot` as blocks of `blockTokens`; both ends are multiples of it and the positions
   // are in the cache. The sequence is left as it is. Throws Failure internal.
@@ -49,8 +44,5 @@ class KvBlocks {
   KvLayout layout_;
   std::string fault_;
 };
-
-// 64 bits over `bytes`; catches damage, not malice.
-uint64_t blockChecksum(const std::vector<uint8_t>& bytes);
 
 }  // namespace llamaestro

@@ -4,9 +4,11 @@
 #include <initializer_list>
 #include <utility>
 
+#include "devices.h"
 #include "ggml.h"
 #include "llama.h"
 #include "numbers.h"
+#include "prefix-match.h"
 
 namespace llamaestro {
 namespace {
@@ -15,7 +17,10 @@ constexpr double kMaxContextTokens = 1 << 24;
 constexpr uint32_t kDefaultTokensPerSlot = 4096;
 constexpr uint32_t kMinTokensPerSlot = 2;
 constexpr uint32_t kPooledSequences = 32;
-constexpr uint32_t kCellGrid = 256;  // llama.cpp rounds contexts up to it
+constexpr double kMaxPrefixBytes = 1099511627776.0;
+constexpr uint64_t kDefaultPrefixBytes = 1 << 30;
+constexpr uint64_t kDefaultPrefixShare = 16;  // of the host's memory, where that is less
+constexpr uint32_t kCellGrid = 256;           // llama.cpp rounds contexts up to it
 
 template <typename T>
 T chosen(const std::string& value, const char* field, std::initializer_list<std::pair<const char*, T>> choices) {
@@ -100,6 +105,7 @@ LoadSettings resolveSettings(const LoadOptions& options) {
   }
   settings.threads = wholeNumber(options.threads, "threads", 1, 512);
   settings.chunkTokens = wholeNumber(options.chunkTokens, "chunkTokens", 16, 4096);
+  settings.prefixCacheBytes = wholeNumber<uint64_t>(options.prefixCacheBytes, "prefixCacheBytes", 0, kMaxPrefixBytes);
   settings.mmap = options.mmap;
   settings.stepLock = options.stepLock;
   return settings;
@@ -130,6 +136,9 @@ ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file,
       shape.unified ? roundUp(shape.contextTokens(), kCellGrid) : roundUp(shape.tokensPerSlot, kCellGrid) * shape.slots;
   // llama.cpp lowers n_batch to n_ctx by itself; doing it here keeps our own count right.
   shape.batchTokens = std::min(std::max(shape.chunkTokens, shape.slots), shape.cells);
+  shape.prefixBlockTokens = prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), !onGpu).blockTokens;
+  shape.prefixCacheBytes =
+      settings.prefixCacheBytes.value_or(std::min(kDefaultPrefixBytes, hostTotalBytes() / kDefaultPrefixShare));
   shape.outputs =
       shape.slots;  // one logits row per sequence keeps the compute buffer small; fewer than n_seq_max aborts
   return shape;

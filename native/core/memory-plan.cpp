@@ -57,6 +57,7 @@ void finishPlan(MemoryPlan& plan, const LoadPlan& load) {
   plan.contextTokensPerSlot = load.shape.tokensPerSlot;
   plan.slots = load.shape.slots;
   plan.gpuLayers = load.gpuLayers;
+  plan.prefixCacheBytes = load.shape.prefixCacheBytes;
   plan.totalBytes = plan.outputBytes + plan.estimatedExtraBytes;
   for (const DeviceMemory& device : plan.devices) plan.totalBytes += deviceBytes(device);
 }

@@ -17,14 +17,15 @@ inline std::string plainNumber(double value) {
 }
 
 // A whole number in [low, high], or nothing when absent. Throws Failure invalid_request naming the field.
-inline std::optional<uint32_t> wholeNumber(const Number& value, const char* field, double low, double high) {
+template <typename T = uint32_t>
+std::optional<T> wholeNumber(const Number& value, const char* field, double low, double high) {
   if (!value) return std::nullopt;
   if (!(*value >= low && *value <= high) || *value != std::floor(*value)) {
     throw Failure(codes::kInvalidRequest,
                   std::string(field) + " must be a whole number from " + plainNumber(low) + " to " + plainNumber(high),
                   field);
   }
-  return static_cast<uint32_t>(*value);
+  return static_cast<T>(*value);
 }
 
 // A number in [low, high] ((low, high] when `openLow`), or `otherwise` when absent.

@@ -26,6 +26,7 @@ struct LoadOptions {
   std::string kvLayout;        // split | unified
   Number threads;              // 1 ... 512
   Number chunkTokens;          // 16 ... 4096
+  Number prefixCacheBytes;     // 0 (off) ... 2^40
   bool mmap = false;
   std::string stepLock;  // path of the shared lock file
 };
@@ -76,6 +77,7 @@ struct SequenceRequest {
   Number logprobs;                // alternatives per token; absent: no logprobs at all
   std::string grammar;            // GBNF; empty: free
   std::string jsonSchema;         // JSON text; empty: free
+  bool cachePrompt = true;        // read and feed the prefix cache
 };
 
 inline constexpr uint32_t kMaxWaitingSequences = 1024;

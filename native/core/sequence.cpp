@@ -77,6 +77,7 @@ Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& mod
     : Work(id),
       prompt_(checkPrompt(request, model, tokensPerSlot)),
       ignoreEos_(request.ignoreEos),
+      cachesPrompt_(request.cachePrompt),
       stops_(checkStops(request.stop)),
       logprobs_(wholeNumber(request.logprobs, "logprobs", 0, kMaxLogprobs)),
       sampler_(model.raw(), resolveSampling(request, model.vocabSize()), grammarOf(request, model), prompt_),
@@ -132,6 +133,7 @@ FinishedRow Sequence::finishedRow(FinishReason reason) const {
   FinishedRow row;
   row.reason = reason;
   row.promptTokens = promptTokens();
+  row.cachedTokens = cachedTokens;
   row.completionTokens = generatedTokens;
   row.queueMs = millisecondsBetween(submittedAt_, startedAt_.value_or(now));
   if (startedAt_) row.prefillMs = millisecondsBetween(*startedAt_, firstTokenAt_.value_or(now));

@@ -28,9 +28,16 @@ class Sequence : public Work {
   int32_t slot = kNoSlot;
   uint32_t doneTokens = 0;       // prompt tokens in the cache
   uint32_t generatedTokens = 0;  // sampled and shown; the newest one is not in the cache yet
+  uint32_t cachedTokens = 0;     // of doneTokens, those that were not computed for it
   uint32_t waitedSteps = 0;
   llama_token newest = 0;
 
+  // While it has no slot: the sequence whose prefill it waits for, 0 for none, and up to where.
+  uint32_t leaderId = 0;
+  uint32_t leaderTokens = 0;
+
+  const std::vector<llama_token>& prompt() const { return prompt_; }
+  bool cachesPrompt() const { return cachesPrompt_; }
   uint32_t promptTokens() const { return static_cast<uint32_t>(prompt_.size()); }
   bool generating() const { return doneTokens == promptTokens(); }
   SlotView view() const;
@@ -57,6 +64,7 @@ class Sequence : public Work {
   std::vector<llama_token> prompt_;
   uint32_t maxTokens_ = 0;
   bool ignoreEos_ = false;
+  bool cachesPrompt_ = true;
   std::vector<std::string> stops_;
   std::optional<uint32_t> logprobs_;
   Sampler sampler_;

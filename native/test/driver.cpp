@@ -54,6 +54,7 @@ void Driver::drain() {
       case EventKind::Started:
         one.order.push_back("started");
         one.promptTokens = batch.a[i];
+        one.cachedTokens = batch.b[i];
         break;
       case EventKind::Prefill:
         one.order.push_back("prefill");

@@ -20,6 +20,7 @@ struct Heard {
   std::string text;
   std::vector<llamaestro::LogprobRow> logprobs;
   uint32_t promptTokens = 0;
+  uint32_t cachedTokens = 0;
   uint32_t prefilled = 0;
   bool finished = false;
   llamaestro::FinishedRow end;

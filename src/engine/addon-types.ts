@@ -33,6 +33,7 @@ export interface NativeRequest extends Omit<SamplingOptions, 'logitBias'> {
   readonly maxTokens?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
+  readonly cachePrompt?: boolean;
   readonly logitBias?: Float64Array;
   readonly logprobs?: number;
   readonly grammar?: string;

@@ -41,6 +41,11 @@ export interface LoadOptions {
   readonly threads?: number;
   /** Prompt tokens of one decode call, 16 … 4096. Default: measured at load, the largest of 16, 32 … 256 (CPU) or 512 (GPU) that takes at most 0.25 s. */
   readonly chunkTokens?: number;
+  /**
+   * Host memory that the cache of prompt prefixes may grow to, 0 (off) … 2^40. Default: 1 GiB, or a sixteenth of the
+   * machine's memory (or cgroup's limit) where that is less. Taken as prompts come, so no load is refused for it.
+   */
+  readonly prefixCacheBytes?: number;
   /** Default false: figures are exact only without it. */
   readonly mmap?: boolean;
   /** Path of the shared step-lock file; hosts on one CPU take turns through it. Absent: no lock. Ignored when all layers are on a GPU. */
@@ -69,6 +74,8 @@ export interface MemoryPlan {
   readonly contextTokensPerSlot: number;
   readonly slots: number;
   readonly gpuLayers: number;
+  /** Host memory that the prefix cache may grow to as prompts come; not part of the total. */
+  readonly prefixCacheBytes: number;
   /** Milliseconds the simulation took; 0 for a read-back. */
   readonly simulatedMs: number;
 }
@@ -167,6 +174,11 @@ export interface SequenceRequest extends SamplingOptions {
   readonly stop?: readonly string[];
   /** Go on past end-of-generation tokens until maxTokens. */
   readonly ignoreEos?: boolean;
+  /**
+   * Take over what is known of the prompt's beginning, and keep its own for others. Default true; false does neither.
+   * With a KV layout of 'split' the answer is the same to the last bit either way.
+   */
+  readonly cachePrompt?: boolean;
   /** Each token comes with its log probability and those of this many likeliest tokens, 0 … 20. Absent: without. */
   readonly logprobs?: number;
   /**
@@ -253,8 +265,15 @@ export interface EngineStats {
   readonly steps: number;
   readonly running: number;
   readonly waiting: number;
+  /** Prompt tokens that were computed. */
   readonly promptTokens: number;
   readonly generatedTokens: number;
+  /** Prompt tokens that were taken over from earlier prompts, by `prefixHits` sequences. */
+  readonly cachedTokens: number;
+  readonly prefixHits: number;
+  /** What the prefix cache holds in host memory now. */
+  readonly prefixBlocks: number;
+  readonly prefixBytes: number;
   /** Milliseconds since the last finished decode step, while work is there; 0 when idle. */
   readonly stalledMs: number;
 }

@@ -7,6 +7,7 @@ import type { Clock, Random } from '../base/ports.js';
 import { sleep } from '../base/ports.js';
 import type { EngineDriver, EngineInfo, LoadOptions, MemoryPlan } from './engine.js';
 import { FakeEngine } from './fake-engine.js';
+import { FAKE_PREFIX_BYTES } from './fake-prefixes.js';
 import type { FakeFault, FakeModel, FakeScript } from './fake-script.js';
 import { FAKE_DEVICES, fakeModel, faultsFor } from './fake-script.js';
 import { FAKE_VOCAB_SIZE } from './fake-text.js';
@@ -114,6 +115,7 @@ function plan(model: FakeModel, options: LoadOptions): MemoryPlan {
     contextTokensPerSlot,
     slots,
     gpuLayers: 0,
+    prefixCacheBytes: options.purpose === 'generate' ? (options.prefixCacheBytes ?? FAKE_PREFIX_BYTES) : 0,
     simulatedMs: 0,
   };
 }

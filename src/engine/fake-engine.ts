@@ -19,6 +19,7 @@ import type {
   SequenceRequest,
 } from './engine.js';
 import { MAX_WAITING_SEQUENCES } from './engine.js';
+import { FakePrefixes } from './fake-prefixes.js';
 import type { FakeFault, FakeModel } from './fake-script.js';
 import {
   FAKE_END_TOKEN,
@@ -49,7 +50,9 @@ export interface FakeEngineParts {
 
 interface FakeSequence extends Sequence {
   readonly listener: (event: SequenceEvent) => void;
+  readonly tokens: readonly number[];
   readonly promptTokens: number;
+  readonly cachesPrompt: boolean;
   readonly maxTokens: number;
   readonly ignoreEos: boolean;
   readonly logprobs: number | undefined;
@@ -57,6 +60,7 @@ interface FakeSequence extends Sequence {
   readonly held: HeldText;
   readonly submittedMs: number;
   cancelled: boolean;
+  cachedTokens: number;
   prefilled: number;
   generated: number;
   startedMs: number | undefined;
@@ -72,6 +76,7 @@ export class FakeEngine implements Engine {
   private waiting: FakeSequence[] = [];
   private running: FakeSequence[] = [];
   private nextId = 1;
+  private readonly prefixes: FakePrefixes;
   private steps = 0;
   private promptTokens = 0;
   private generatedTokens = 0;
@@ -85,6 +90,7 @@ export class FakeEngine implements Engine {
   constructor(private readonly parts: FakeEngineParts) {
     this.info = parts.info;
     this.planned = parts.planned;
+    this.prefixes = new FakePrefixes(parts.planned.prefixCacheBytes);
     this.faults = parts.faults.filter((fault): fault is FakeFault & TokenFault => 'atToken' in fault);
   }
 
@@ -100,6 +106,7 @@ export class FakeEngine implements Engine {
       waiting: this.waiting.length,
       promptTokens: this.promptTokens,
       generatedTokens: this.generatedTokens,
+      ...this.prefixes.stats(),
       stalledMs: busy ? this.parts.clock.nowMs() - this.lastStepMs : 0,
     };
   }
@@ -177,7 +184,9 @@ export class FakeEngine implements Engine {
     const sequence: FakeSequence = {
       id: this.nextId++,
       listener,
+      tokens,
       promptTokens: tokens.length,
+      cachesPrompt: request.cachePrompt ?? true,
       maxTokens: Math.min(request.maxTokens ?? Infinity, this.info.contextTokensPerSlot - tokens.length),
       ignoreEos: request.ignoreEos ?? false,
       logprobs: request.logprobs,
@@ -185,6 +194,7 @@ export class FakeEngine implements Engine {
       held: new HeldText(request.stop ?? []),
       submittedMs: this.parts.clock.nowMs(),
       cancelled: false,
+      cachedTokens: 0,
       prefilled: 0,
       generated: 0,
       startedMs: undefined,
@@ -221,7 +231,9 @@ export class FakeEngine implements Engine {
       if (next === undefined) break;
       this.running.push(next);
       next.startedMs = this.parts.clock.nowMs();
-      this.emit(next, { type: 'started', promptTokens: next.promptTokens, cachedTokens: 0 });
+      if (next.cachesPrompt) next.cachedTokens = next.prefilled = this.prefixes.take(next.tokens);
+      const { promptTokens, cachedTokens } = next;
+      this.emit(next, { type: 'started', promptTokens, cachedTokens });
     }
     let budget = this.info.chunkTokens;
     for (const sequence of [...this.running]) {
@@ -238,6 +250,7 @@ export class FakeEngine implements Engine {
     const count = Math.min(budget, sequence.promptTokens - sequence.prefilled);
     if (count === 0) return 0;
     sequence.prefilled += count;
+    if (sequence.cachesPrompt && sequence.prefilled === sequence.promptTokens) this.prefixes.keep(sequence.tokens);
     this.promptTokens += count;
     this.emit(sequence, { type: 'prefill', doneTokens: sequence.prefilled, totalTokens: sequence.promptTokens });
     return count;
@@ -308,7 +321,11 @@ export class FakeEngine implements Engine {
       type: 'finished',
       reason,
       ...(sequence.held.matched === undefined ? {} : { stopString: sequence.held.matched }),
-      usage: { promptTokens: sequence.promptTokens, cachedTokens: 0, completionTokens: sequence.generated },
+      usage: {
+        promptTokens: sequence.promptTokens,
+        cachedTokens: sequence.cachedTokens,
+        completionTokens: sequence.generated,
+      },
       timings: {
         queueMs: startedMs - sequence.submittedMs,
         prefillMs: firstTokenMs - startedMs,

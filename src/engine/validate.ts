@@ -33,6 +33,7 @@ const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
   'kvLayout',
   'threads',
   'chunkTokens',
+  'prefixCacheBytes',
   'mmap',
   'stepLock',
 ];
@@ -41,6 +42,7 @@ const REQUEST_FIELDS: readonly (keyof SequenceRequest)[] = [
   'maxTokens',
   'stop',
   'ignoreEos',
+  'cachePrompt',
   'temperature',
   'topK',
   'topP',
@@ -83,6 +85,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkWord('kvLayout', options.kvLayout, KV_LAYOUTS);
   checkInteger('threads', options.threads, 1, 512);
   checkInteger('chunkTokens', options.chunkTokens, 16, 4096);
+  checkInteger('prefixCacheBytes', options.prefixCacheBytes, 0, 2 ** 40);
   checkBoolean('mmap', options.mmap);
   if (options.stepLock !== undefined) checkPath('stepLock', options.stepLock);
   const slots = options.slots ?? 1;
@@ -107,6 +110,7 @@ export function checkSequenceRequest(request: SequenceRequest, info: EngineInfo)
   checkInteger('maxTokens', request.maxTokens, 1, info.contextTokensPerSlot);
   checkStop(request.stop);
   checkBoolean('ignoreEos', request.ignoreEos);
+  checkBoolean('cachePrompt', request.cachePrompt);
   checkSampling(request, info);
 }
 

@@ -18,6 +18,7 @@ export const LoadOptionsCodec = t.intersection([
     kvLayout: t.keyof({ split: null, unified: null }),
     threads: numberIn(1, 512, 'whole'),
     chunkTokens: numberIn(16, 4096, 'whole'),
+    prefixCacheBytes: numberIn(0, 2 ** 40, 'whole'),
     mmap: t.boolean,
     stepLock: textOf(1, 4096),
   }),
@@ -35,19 +36,22 @@ export const DeviceInfoCodec = t.type({
 /** One memory device of a machine. */
 export type DeviceInfo = t.TypeOf<typeof DeviceInfoCodec>;
 
-export const MemoryPlanCodec = t.type({
-  devices: t.readonlyArray(
-    t.type({ device: t.string, weightsBytes: t.number, kvBytes: t.number, computeBytes: t.number }),
-  ),
-  outputBytes: t.number,
-  estimatedExtraBytes: t.number,
-  totalBytes: t.number,
-  contextTokens: t.number,
-  contextTokensPerSlot: t.number,
-  slots: t.number,
-  gpuLayers: t.number,
-  simulatedMs: t.number,
-});
+export const MemoryPlanCodec = t.intersection([
+  t.type({
+    devices: t.readonlyArray(
+      t.type({ device: t.string, weightsBytes: t.number, kvBytes: t.number, computeBytes: t.number }),
+    ),
+    outputBytes: t.number,
+    estimatedExtraBytes: t.number,
+    totalBytes: t.number,
+    contextTokens: t.number,
+    contextTokensPerSlot: t.number,
+    slots: t.number,
+    gpuLayers: t.number,
+    simulatedMs: t.number,
+  }),
+  t.partial({ prefixCacheBytes: t.number }),
+]);
 /** Bytes per device: predicted, or read back after a load. */
 export type MemoryPlan = t.TypeOf<typeof MemoryPlanCodec>;
 

@@ -3,6 +3,7 @@
  * nothing of how a driver works; the files it needs are named by the subject.
  */
 import { loadContract } from './contract-load.js';
+import { prefixContract } from './contract-prefix.js';
 import { samplingContract } from './contract-sampling.js';
 import { sequenceContract } from './contract-sequence.js';
 import { sideContract } from './contract-side.js';
@@ -38,6 +39,7 @@ export function engineContract(name: string, prepare: () => Promise<ContractSubj
     loadContract(() => subject);
     sequenceContract(() => subject);
     samplingContract(() => subject);
+    prefixContract(() => subject);
     sideContract(() => subject);
   });
 }

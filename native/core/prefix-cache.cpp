@@ -1,0 +1,144 @@
+#include "prefix-cache.h"
+
+#include <algorithm>
+
+#include "error.h"
+
+namespace llamaestro {
+namespace {
+
+// The key space of sequences without adapters.
+constexpr uint64_t kNoAdapters = 0;
+
+const Sequence* findById(const std::vector<PrefixCache::SequencePtr>& sequences, uint32_t id) {
+  for (const PrefixCache::SequencePtr& one : sequences) {
+    if (one->id == id) return one.get();
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+PrefixCache::PrefixCache(llama_context* context, const ContextShape& shape, Counters& counters)
+    : grid_{std::min(shape.chunkTokens, shape.batchTokens), shape.prefixBlockTokens},
+      counters_(counters),
+      tree_(std::max(1u, shape.prefixBlockTokens), shape.prefixCacheBytes) {
+  if (shape.prefixCacheBytes == 0 || grid_.blockTokens == 0 || grid_.chunkTokens % grid_.blockTokens != 0) return;
+  blocks_ = std::make_unique<KvBlocks>(context);
+  if (!blocks_->fault().empty()) blocks_.reset();
+}
+
+uint32_t PrefixCache::usable(const Sequence& sequence, uint32_t known) const {
+  return usablePrefix(grid_, known, sequence.promptTokens());
+}
+
+bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>& active) {
+  if (!serves(newcomer)) return false;
+  if (newcomer.leaderId != 0) {
+    const Sequence* leader = findById(active, newcomer.leaderId);
+    if (leader != nullptr && !leader->cancelled.load() && leader->doneTokens < newcomer.leaderTokens) return true;
+    newcomer.leaderId = 0;  // it has passed, or will never: another one may be ahead
+  }
+  uint32_t ready = usable(newcomer, tree_.find(kNoAdapters, newcomer.prompt()));
+  uint32_t leaderTokens = 0;
+  uint32_t leaderId = 0;
+  for (const SequencePtr& one : active) {
+    if (!serves(*one) || one->cancelled.load()) continue;
+    const uint32_t shared = usable(newcomer, commonPrefix(newcomer.prompt(), one->prompt()));
+    if (one->doneTokens >= shared) {
+      ready = std::max(ready, shared);
+    } else if (shared > leaderTokens) {
+      leaderTokens = shared;
+      leaderId = one->id;
+    }
+  }
+  if (leaderTokens <= ready) return false;
+  newcomer.leaderId = leaderId;
+  newcomer.leaderTokens = leaderTokens;
+  return true;
+}
+
+// The active sequence that has computed more of the newcomer's prompt than is `known`.
+const Sequence* PrefixCache::bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active,
+                                       uint32_t known) const {
+  const Sequence* best = nullptr;
+  for (const SequencePtr& one : active) {
+    if (one.get() == &newcomer || !serves(*one)) continue;
+    const uint32_t there = std::min(one->doneTokens, commonPrefix(newcomer.prompt(), one->prompt()));
+    const uint32_t shared = usable(newcomer, there);
+    if (shared <= known) continue;
+    known = shared;
+    best = one.get();
+  }
+  return best;
+}
+
+void PrefixCache::start(Sequence& newcomer, const std::vector<SequencePtr>& active) {
+  if (!serves(newcomer)) return;
+  try {
+    const uint32_t known = usable(newcomer, tree_.find(kNoAdapters, newcomer.prompt()));
+    const Sequence* donor = bestDonor(newcomer, active, known);
+    if (donor != nullptr) exportPrompt(*donor);
+    fill(newcomer);
+  } catch (...) {
+    // Short of memory, or llama.cpp refused: it is computed then. A failed import has emptied the slot.
+    newcomer.doneTokens = 0;
+    newcomer.cachedTokens = 0;
+  }
+  publishCounts();
+}
+
+// The blocks to take over, as far as none is damaged; a damaged one is dropped with all that follow it.
+std::vector<PrefixBlock> PrefixCache::intactBlocks(const Sequence& newcomer) {
+  for (;;) {
+    const uint32_t count = usable(newcomer, tree_.find(kNoAdapters, newcomer.prompt()));
+    std::vector<PrefixBlock> blocks = tree_.take(kNoAdapters, newcomer.prompt(), count);
+    const auto damaged = std::find_if(blocks.begin(), blocks.end(), [](const PrefixBlock& block) {
+      return blockChecksum(block->bytes) != block->checksum;
+    });
+    if (damaged == blocks.end()) return blocks;
+    tree_.forget(kNoAdapters, newcomer.prompt(), static_cast<uint32_t>(damaged - blocks.begin()) * grid_.blockTokens);
+  }
+}
+
+void PrefixCache::fill(Sequence& newcomer) {
+  const std::vector<PrefixBlock> blocks = intactBlocks(newcomer);
+  if (blocks.empty()) return;
+  std::vector<const KvBlock*> chain;
+  for (const PrefixBlock& block : blocks) chain.push_back(block.get());
+  blocks_->importChain(newcomer.slot, chain);
+  newcomer.cachedTokens = static_cast<uint32_t>(blocks.size()) * grid_.blockTokens;
+  newcomer.doneTokens = newcomer.cachedTokens;
+  counters_.prefixHits.fetch_add(1);
+  counters_.cachedTokens.fetch_add(newcomer.cachedTokens);
+}
+
+void PrefixCache::keep(const Sequence& leaving) {
+  if (!serves(leaving)) return;
+  try {
+    exportPrompt(leaving);
+  } catch (...) {
+    // Not kept: computed again when it comes back.
+  }
+  publishCounts();
+}
+
+void PrefixCache::exportPrompt(const Sequence& from) {
+  const uint32_t room = static_cast<uint32_t>(
+      std::min<uint64_t>(tree_.budgetBytes() / (blocks_->cellBytes() * grid_.blockTokens), UINT32_MAX >> 12));
+  const uint32_t end = std::min(from.doneTokens / grid_.blockTokens, room) * grid_.blockTokens;
+  const uint32_t known = tree_.find(kNoAdapters, from.prompt());
+  if (known >= end) return;
+  std::vector<PrefixBlock> added;
+  for (KvBlock& block : blocks_->exportRange(from.slot, known, end, grid_.blockTokens)) {
+    added.push_back(std::make_shared<const KvBlock>(std::move(block)));
+  }
+  tree_.insert(kNoAdapters, from.prompt(), known, added);
+}
+
+void PrefixCache::publishCounts() {
+  counters_.prefixBlocks.store(tree_.blocks());
+  counters_.prefixBytes.store(tree_.bytes());
+}
+
+}  // namespace llamaestro

@@ -1,0 +1,73 @@
+/** The part of the engine contract about prompts that begin alike. */
+import { expect } from 'chai';
+import type { Engine, SequenceRequest } from '../../src/engine/engine.js';
+import type { ContractSubject } from './contract.js';
+import { expectError, runSequence } from './run-sequence.js';
+
+const SHARED_TOKENS = 600;
+const PROMPT_TOKENS = 700;
+
+/** A greedy request whose first SHARED_TOKENS tokens are always the same; `salt` decides the rest. */
+function request(salt: number, changes: Partial<SequenceRequest> = {}): SequenceRequest {
+  const tokens = Array.from(
+    { length: PROMPT_TOKENS },
+    (_, at) => 10 + ((at * 7 + (at < SHARED_TOKENS ? 0 : salt * 31)) % 200),
+  );
+  return { prompt: { kind: 'tokens', tokens }, maxTokens: 8, temperature: 0, ignoreEos: true, ...changes };
+}
+
+export function prefixContract(subject: () => ContractSubject): void {
+  const load = (prefixCacheBytes?: number): Promise<Engine> => {
+    const { driver, files } = subject();
+    const options = { file: files.endless, purpose: 'generate', threads: 1, slots: 2, contextTokens: 2048 } as const;
+    return driver.load(prefixCacheBytes === undefined ? options : { ...options, prefixCacheBytes });
+  };
+
+  it('takes over what is known of a prompt, says so, and gives the same tokens', async () => {
+    const [cold, warm] = await Promise.all([load(0), load()]);
+    try {
+      expect(cold.planned.prefixCacheBytes).to.equal(0);
+      expect(warm.planned.prefixCacheBytes).to.be.greaterThan(0);
+      await runSequence(warm, request(1));
+      const again = await runSequence(warm, request(2));
+      const started = again.events.find((event) => event.type === 'started');
+      expect(started?.cachedTokens).to.be.within(SHARED_TOKENS - 256, SHARED_TOKENS);
+      expect(again.finished.usage.cachedTokens).to.equal(started?.cachedTokens);
+      expect(again.finished.usage.promptTokens).to.equal(PROMPT_TOKENS);
+      const prefills = again.events.filter((event) => event.type === 'prefill');
+      expect(prefills.at(-1)).to.include({ doneTokens: PROMPT_TOKENS, totalTokens: PROMPT_TOKENS });
+      const alone = await runSequence(cold, request(2));
+      expect(alone.finished.usage.cachedTokens).to.equal(0);
+      expect(again.ids).to.deep.equal(alone.ids);
+      const stats = warm.stats();
+      expect(stats).to.include({ prefixHits: 1, cachedTokens: again.finished.usage.cachedTokens });
+      expect(stats.prefixBytes).to.be.within(1, warm.planned.prefixCacheBytes);
+      expect(stats.prefixBlocks).to.be.greaterThan(0);
+      expect(cold.stats()).to.include({ prefixHits: 0, cachedTokens: 0, prefixBlocks: 0, prefixBytes: 0 });
+    } finally {
+      await Promise.all([cold.close(), warm.close()]);
+    }
+  });
+
+  it('leaves out a request that says so', async () => {
+    const engine = await load();
+    try {
+      await runSequence(engine, request(1, { cachePrompt: false }));
+      expect(engine.stats().prefixBlocks).to.equal(0);
+      await runSequence(engine, request(1));
+      const { finished } = await runSequence(engine, request(1, { cachePrompt: false }));
+      expect(finished.usage.cachedTokens).to.equal(0);
+      const refused = { ...request(1), cachePrompt: 'no' } as unknown as SequenceRequest;
+      const error = await expectError('invalid_request', () => engine.submit(refused, () => undefined));
+      expect(error.param).to.equal('cachePrompt');
+    } finally {
+      await engine.close();
+    }
+  });
+
+  it('refuses a budget out of range by name', async () => {
+    for (const budget of [-1, 0.5, 2 ** 41]) {
+      expect((await expectError('invalid_request', () => load(budget))).param).to.equal('prefixCacheBytes');
+    }
+  });
+}
