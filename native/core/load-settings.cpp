@@ -8,7 +8,6 @@
 #include "ggml.h"
 #include "llama.h"
 #include "numbers.h"
-#include "prefix-match.h"
 
 namespace llamaestro {
 namespace {
@@ -115,6 +114,7 @@ ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file,
                           const std::string& gpuKind) {
   ContextShape shape;
   shape.slots = settings.slots;
+  shape.allOnCpu = !onGpu;
   shape.tokensPerSlot = tokensPerSlot(settings, file);
   shape.chunkTokens = settings.chunkTokens.value_or(onGpu ? 512 : 256);
   shape.pooled = settings.purpose == Purpose::Embed || settings.purpose == Purpose::Rerank;
@@ -136,7 +136,6 @@ ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file,
       shape.unified ? roundUp(shape.contextTokens(), kCellGrid) : roundUp(shape.tokensPerSlot, kCellGrid) * shape.slots;
   // llama.cpp lowers n_batch to n_ctx by itself; doing it here keeps our own count right.
   shape.batchTokens = std::min(std::max(shape.chunkTokens, shape.slots), shape.cells);
-  shape.prefixBlockTokens = prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), !onGpu).blockTokens;
   shape.prefixCacheBytes =
       settings.prefixCacheBytes.value_or(std::min(kDefaultPrefixBytes, hostTotalBytes() / kDefaultPrefixShare));
   shape.outputs =

@@ -43,11 +43,11 @@ struct ContextShape {
   uint32_t batchTokens = 0;  // n_batch = n_ubatch
   uint32_t outputs = 0;      // n_outputs_max
   bool unified = false;
-  bool pooled = false;             // embed or rerank
-  int pooling = -1;                // llama_pooling_type; -1 leaves it to the model
-  uint32_t minTokensToMove = 8;    // see SchedulerLimits; follows from the plan
-  uint32_t prefixBlockTokens = 0;  // see PrefixGrid
-  uint64_t prefixCacheBytes = 0;   // 0: no prefix cache
+  bool pooled = false;           // embed or rerank
+  int pooling = -1;              // llama_pooling_type; -1 leaves it to the model
+  uint32_t minTokensToMove = 8;  // see SchedulerLimits; follows from the plan
+  bool allOnCpu = true;
+  uint64_t prefixCacheBytes = 0;  // 0: no prefix cache
 
   uint32_t contextTokens() const { return tokensPerSlot * slots; }
 };

@@ -20,10 +20,10 @@ const Sequence* findById(const std::vector<PrefixCache::SequencePtr>& sequences,
 }  // namespace
 
 PrefixCache::PrefixCache(llama_context* context, const ContextShape& shape, Counters& counters)
-    : grid_{std::min(shape.chunkTokens, shape.batchTokens), shape.prefixBlockTokens},
+    : grid_(prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), shape.allOnCpu)),
       counters_(counters),
-      tree_(std::max(1u, shape.prefixBlockTokens), shape.prefixCacheBytes) {
-  if (shape.prefixCacheBytes == 0 || grid_.blockTokens == 0 || grid_.chunkTokens % grid_.blockTokens != 0) return;
+      tree_(grid_.blockTokens, shape.prefixCacheBytes) {
+  if (shape.prefixCacheBytes == 0) return;
   blocks_ = std::make_unique<KvBlocks>(context);
   if (!blocks_->fault().empty()) blocks_.reset();
 }
