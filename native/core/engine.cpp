@@ -274,7 +274,7 @@ Result<std::shared_ptr<Engine>> Engine::load(const LoadOptions& options, LoadHoo
           told = fraction;
           hooks.onProgress(fraction);
         };
-        std::lock_guard<std::mutex> lock(loadMutex());
+        const LoadTurn turn = takeLoadTurn(cancelled);
         LoadPlan plan = makeLoadPlan(options, cancelled);
         refuseWhatDoesNotFit(plan);
         onProgress(0);

@@ -149,9 +149,14 @@ uint32_t tokensThatPayForMove(const MemoryPlan& plan) {
 
 }  // namespace
 
-std::mutex& loadMutex() {
-  static std::mutex mutex;
-  return mutex;
+LoadTurn takeLoadTurn(const std::function<bool()>& cancelled) {
+  static std::timed_mutex mutex;
+  constexpr std::chrono::milliseconds kLookEvery(20);
+  LoadTurn turn(mutex, std::defer_lock);
+  while (!turn.try_lock_for(kLookEvery)) {
+    if (cancelled()) throw Failure(codes::kCancelled, "the load was cancelled");
+  }
+  return turn;
 }
 
 LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& cancelled) {
@@ -224,8 +229,9 @@ MemoryPlan readMemory(const llama_context* context, const LoadPlan& plan) {
 Result<MemoryPlan> planMemory(const LoadOptions& options, CancelFlag cancel) {
   return guarded<MemoryPlan>(
       [&] {
-        std::lock_guard<std::mutex> lock(loadMutex());
-        return makeLoadPlan(options, [&] { return cancel && cancel->load(); }).memory;
+        const auto cancelled = [&] { return cancel && cancel->load(); };
+        const LoadTurn turn = takeLoadTurn(cancelled);
+        return makeLoadPlan(options, cancelled).memory;
       },
       codes::kLoadFailed);
 }

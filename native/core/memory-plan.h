@@ -20,10 +20,12 @@ struct LoadPlan {
   uint32_t gpuLayers = 0;
 };
 
-// Held from the first simulation to the end of a load: two loads at once would plan with the same free bytes.
-std::mutex& loadMutex();
+// Held from the first simulation to the end of a load: two loads at once would plan with the same free bytes. Waits for
+// the others; throws Failure cancelled when `cancelled` says so meanwhile.
+using LoadTurn = std::unique_lock<std::timed_mutex>;
+LoadTurn takeLoadTurn(const std::function<bool()>& cancelled);
 
-// Checks options and file and simulates; the caller holds loadMutex. `cancelled` is asked between steps. Throws
+// Checks options and file and simulates; the caller holds the LoadTurn. `cancelled` is asked between steps. Throws
 // Failure.
 LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& cancelled);
 

@@ -1,13 +1,12 @@
 #include "model.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 
+#include "devices.h"
 #include "error.h"
 #include "log-hub.h"
+#include "page-warmer.h"
 #include "text-stream.h"
 
 namespace llamaestro {
@@ -16,27 +15,6 @@ namespace {
 // Far above every context: a bound for the tokenizer's own memory, not for prompts.
 constexpr size_t kMaxTextBytes = size_t{64} << 20;
 constexpr size_t kMaxMessages = 65536;
-constexpr size_t kWarmBytes = size_t{8} << 20;
-
-// Reads the file into the page cache, in pieces that can be stopped: llama.cpp's own mapping reads it in one blocking
-// call. `onPart` gets the fraction read and stops by returning false.
-bool warmFile(const std::string& path, const std::function<bool(double)>& onPart) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return true;
-  const double total = static_cast<double>(std::max<off_t>(1, lseek(fd, 0, SEEK_END)));
-  std::vector<char> part(kWarmBytes);
-  off_t at = 0;
-  bool goesOn = true;
-  for (;;) {
-    const ssize_t got = pread(fd, part.data(), part.size(), at);
-    if (got <= 0) break;
-    at += got;
-    goesOn = onPart(static_cast<double>(at) / total);
-    if (!goesOn) break;
-  }
-  close(fd);
-  return goesOn;
-}
 
 std::string stemOf(const std::string& path) {
   const size_t slash = path.find_last_of('/');
@@ -64,18 +42,29 @@ bool onLoadProgress(float fraction, void* data) {
                 file + " could not be loaded" + (line.empty() ? "" : ": " + line));
 }
 
+// Share of the model's progress that a file wholly on disk takes to be read; a file in memory takes none.
+constexpr double kWarmShare = 0.7;
+
+// What the load leaves free of the machine's memory; warming more would push out what was just read.
+uint64_t bytesToWarm(const LoadPlan& plan) {
+  const uint64_t free = hostFreeBytes();
+  return free - std::min(free, plan.settings.mmap ? 0 : plan.memory.totalBytes);
+}
+
 }  // namespace
 
 Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress) {
-  constexpr double kWarmShare = 0.7;  // of the whole progress, when the file is mapped
-  Progress progress{&onProgress, plan.settings.mmap ? kWarmShare : 0.0};
-  const uint64_t logBefore = newestLogNumber();
-  ModelParams params(plan.settings, plan.file, plan.gpuLayers);
-  if (plan.settings.mmap && plan.settings.purpose != Purpose::Vocab) {
-    if (!warmFile(plan.settings.file, [&](double read) { return onProgress(kWarmShare * read); })) {
+  Progress progress{&onProgress, 0};
+  if (plan.settings.purpose != Purpose::Vocab) {
+    const PageWarmer warmer({plan.settings.file}, bytesToWarm(plan));
+    const double all = static_cast<double>(std::max<uint64_t>(1, warmer.totalBytes()));
+    progress.from = kWarmShare * static_cast<double>(warmer.coldBytes()) / all;
+    if (!warmer.warm([&](double read) { return onProgress(progress.from * read); })) {
       throw Failure(codes::kCancelled, "the load was cancelled");
     }
   }
+  const uint64_t logBefore = newestLogNumber();
+  ModelParams params(plan.settings, plan.file, plan.gpuLayers);
   params.params.progress_callback = onLoadProgress;
   params.params.progress_callback_user_data = &progress;
   model_.reset(llama_model_load_from_file(plan.settings.file.c_str(), params.params));

@@ -18,7 +18,7 @@ namespace llamaestro {
 class Model {
  public:
   // Loads weights and vocabulary as `plan` says. `onProgress` gets 0 ... 1 and stops the load by returning false. The
-  // caller holds loadMutex. Throws Failure cancelled, out_of_memory, model_unusable or load_failed.
+  // caller holds the LoadTurn. Throws Failure cancelled, out_of_memory, model_unusable or load_failed.
   Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress);
 
   llama_model* raw() const { return model_.get(); }

@@ -319,9 +319,11 @@ export interface EngineDriver {
   readonly build: string;
   devices(): readonly DeviceInfo[];
   /** Bytes per device before any is allocated; `model_unusable` for a damaged file, never a crash. */
-  planMemory(options: LoadOptions): Promise<MemoryPlan>;
+  planMemory(options: LoadOptions, signal?: AbortSignal): Promise<MemoryPlan>;
   /**
-   * Loads a model. `onProgress` gets 0 … 1. Aborting frees everything and rejects with `cancelled`.
+   * Loads a model. `onProgress` gets 0 … 1: of a file that is not in memory yet, up to two thirds count the bytes read
+   * from disk, the rest the tensors, and the last twentieth the context. Aborting frees everything and rejects with
+   * `cancelled`, within a read of 8 MiB or one tensor, also while the load waits for another one.
    * Errors: `invalid_request`, `model_unusable`, `does_not_fit`, `out_of_memory`, `load_failed`, `cancelled`.
    */
   load(options: LoadOptions, onProgress?: (fraction: number) => void, signal?: AbortSignal): Promise<Engine>;

@@ -38,8 +38,9 @@ export function createFakeDriver(ports: FakeDriverPorts): EngineDriver {
     kind: 'fake',
     build: 'fake engine',
     devices: () => script.devices ?? FAKE_DEVICES,
-    async planMemory(options) {
+    async planMemory(options, signal) {
       checkLoadOptions(options);
+      if (signal?.aborted === true) throw new LlamaestroError('cancelled', 'the plan was cancelled before it began');
       const model = fakeModel(script, options.file);
       refuseUnusable(model, options);
       return plan(model, options);

@@ -35,10 +35,10 @@ export async function loadModel(options: LoadOptions, hooks: LoadHooks = {}): Pr
 }
 
 /** Bytes per device that loading these options would take, before any is allocated. Errors: as `EngineDriver.planMemory`. */
-export async function planMemory(options: LoadOptions): Promise<MemoryPlan> {
+export async function planMemory(options: LoadOptions, signal?: AbortSignal): Promise<MemoryPlan> {
   const driver = createNativeDriver();
   refuseUnknownLoadFields(options);
-  return driver.planMemory(options);
+  return driver.planMemory(options, signal);
 }
 
 /** The memory devices of this machine: GPUs first, the CPU last. */

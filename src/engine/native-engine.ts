@@ -74,9 +74,17 @@ function driverOver(addon: Addon): NativeDriver {
     kind: 'native',
     build: addon.build,
     devices: () => translate(() => addon.devices()),
-    async planMemory(options) {
+    async planMemory(options, signal) {
       checkLoadOptions(options);
-      return translateAsync(addon.plan(options, ++lastTicket));
+      if (signal?.aborted === true) throw cancelledError('the plan was cancelled before it began');
+      const ticket = ++lastTicket;
+      const onAbort = (): void => addon.cancel(ticket);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      try {
+        return await translateAsync(addon.plan(options, ticket));
+      } finally {
+        signal?.removeEventListener('abort', onAbort);
+      }
     },
     async load(options, onProgress, signal) {
       checkLoadOptions(options);

@@ -117,6 +117,17 @@ export function loadContract(subject: () => ContractSubject): void {
     expect(progressed).to.equal(false);
   });
 
+  it('does not begin a plan whose signal is aborted, and ends one that waits for a load', async () => {
+    const { driver } = subject();
+    await expectError('cancelled', () => driver.planMemory(options(), AbortSignal.abort()));
+    const abort = new AbortController();
+    const load = driver.load(options(), () => abort.abort());
+    // Where the plan was quicker than the load's first progress, it may have an answer.
+    const plan = driver.planMemory(options(), abort.signal);
+    await plan.catch((thrown: { code: string }) => expect(thrown.code).to.equal('cancelled'));
+    await (await load).close();
+  });
+
   it('stops a load under way when its signal aborts, and can load afterwards', async () => {
     const { driver } = subject();
     const abort = new AbortController();
