@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * `npm run test:asan`: the core's tests and one streamed request under Node, both with AddressSanitizer and
- * UndefinedBehaviorSanitizer. Closes with `N passed, N failed`.
+ * UndefinedBehaviorSanitizer. `npm run test:tsan` (--tsan): the core's tests with ThreadSanitizer. Closes with
+ * `N passed, N failed`.
  */
 import path from 'node:path';
 import { buildDir } from './lib/paths.mjs';
@@ -13,12 +14,13 @@ import { makeCoreTestModels } from './testing/core-models.mjs';
 import { closingLine, nothingRan, sumCounts } from './testing/counts.mjs';
 
 process.env.LLAMAESTRO_HOME = path.join(buildDir, 'test-home');
+const which = process.argv.includes('--tsan') ? 'tsan' : 'asan';
 let total = nothingRan;
 try {
   const reporter = stdoutReporter();
   await setUp({ reporter, coreTests: true });
   process.env.LLAMAESTRO_TEST_MODELS = await makeCoreTestModels();
-  for (const check of await sanitizerChecks(reporter)) total = sumCounts([total, await check.run()]);
+  for (const check of await sanitizerChecks(reporter, which)) total = sumCounts([total, await check.run()]);
 } catch (error) {
   process.stdout.write(describeError(error).join('\n') + '\n');
   total = sumCounts([total, { passed: 0, failed: 1, skipped: 0 }]);

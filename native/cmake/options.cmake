@@ -17,6 +17,12 @@ if(LLAMAESTRO_SANITIZE)
   endif()
 endif()
 
+# Where a model is only being made, a failed assertion of llama.cpp becomes an exception (native/core/assert-trap.h),
+# which has to pass through its C files too.
+if(NOT MSVC)
+  add_compile_options($<$<COMPILE_LANGUAGE:C>:-fexceptions>)
+endif()
+
 # GNU-unique symbols are merged across all shared objects of a process, whatever their visibility: two addons with
 # different llama.cpp versions would share statics.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

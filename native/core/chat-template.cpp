@@ -14,7 +14,7 @@ constexpr size_t kMaxTemplateBytes = 256 << 10;
 constexpr int kMaxTemplateDepth = 128;
 // Some hundred milliseconds of rendering; a prompt of two thousand messages takes about a tenth of it.
 constexpr int64_t kMaxSteps = 1'000'000;
-constexpr int32_t kMaxExecutionDepth = 4096;
+constexpr int32_t kMaxExecutionDepth = 1024;
 
 void armBudget() {
 #ifdef LLAMAESTRO_JINJA_BUDGET

@@ -8,6 +8,7 @@
 #include <shared_mutex>
 #include <thread>
 
+#include "assert-trap.h"
 #include "chunk-choice.h"
 #include "decode-loop.h"
 #include "devices.h"
@@ -129,11 +130,17 @@ Engine::Impl::Impl(LoadPlan loadPlan, const LoadHooks& hooks, const std::functio
 
 void Engine::Impl::makeContext() {
   const uint64_t logBefore = newestLogNumber();
-  context.reset(llama_init_from_model(model->raw(), contextParams(plan.settings, plan.shape, info.threads)));
+  {
+    const AssertTrap trap;
+    context.reset(llama_init_from_model(model->raw(), contextParams(plan.settings, plan.shape, info.threads)));
+  }
   if (!context) {
     const std::string line = lastErrorLine(logBefore);
-    const bool noMemory = line.find("alloc") != std::string::npos;
-    throw Failure(noMemory ? codes::kOutOfMemory : codes::kLoadFailed,
+    const bool noMemory = line.find("allocate") != std::string::npos;
+    const bool isFile = AssertTrap::wrote(line);
+    throw Failure(isFile     ? codes::kModelUnusable
+                  : noMemory ? codes::kOutOfMemory
+                             : codes::kLoadFailed,
                   plan.settings.file + ": no context could be made" + (line.empty() ? "" : ": " + line));
   }
   if (plan.settings.purpose == Purpose::Generate &&

@@ -154,15 +154,7 @@ void GgufReader::skipArray(uint32_t type, uint64_t length) {
   skip(length * each);
 }
 
-uint64_t GgufReader::hashString() {
-  const std::string text = readString(kMaxStringBytes);
-  if (text.empty()) return 0;
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-  return hash;
-}
-
-GgufValue GgufReader::readValue(bool hashStrings) {
+GgufValue GgufReader::readValue(const std::function<void(const std::string&)>& onString) {
   GgufValue value;
   value.type = readUint32();
   if (value.type == gguf::kString) {
@@ -170,8 +162,8 @@ GgufValue GgufReader::readValue(bool hashStrings) {
   } else if (value.type == gguf::kArray) {
     const uint32_t elementType = readUint32();
     value.arrayLength = readUint64();
-    if (hashStrings && elementType == gguf::kString) {
-      for (uint64_t i = 0; i < value.arrayLength; ++i) value.stringHashes.push_back(hashString());
+    if (onString && elementType == gguf::kString) {
+      for (uint64_t i = 0; i < value.arrayLength; ++i) onString(readString(kMaxStringBytes));
     } else {
       skipArray(elementType, value.arrayLength);
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,6 @@ struct GgufValue {
   double number = 0;  // exact up to 2^53
   std::string text;
   uint64_t arrayLength = 0;
-  std::vector<uint64_t> stringHashes;  // of a string array, when asked for; 0 for empty strings
 };
 
 class GgufReader {
@@ -37,8 +37,8 @@ class GgufReader {
   uint64_t readUint64();
   // A string of at most `maxBytes` bytes; longer ones are refused.
   std::string readString(uint64_t maxBytes);
-  // `hashStrings`: keep a hash of every element of a string array.
-  GgufValue readValue(bool hashStrings);
+  // `onString`, where given, sees every element of a string array.
+  GgufValue readValue(const std::function<void(const std::string&)>& onString = {});
 
   // Throws Failure model_unusable: "FILE is not a usable GGUF file: WHAT".
   [[noreturn]] void refuse(const std::string& what) const;
@@ -47,7 +47,6 @@ class GgufReader {
   void take(void* to, uint64_t bytes);
   void skip(uint64_t bytes);
   void skipArray(uint32_t type, uint64_t length);
-  uint64_t hashString();
 
   std::string path_;
   int fd_ = -1;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "assert-trap.h"
 #include "ggml.h"
 #include "llama.h"
 #include "log-sink.h"
@@ -58,6 +59,7 @@ bool saysNothing(const std::string& line) {
 void onLog(ggml_log_level level, const char* text, void*) { addLogText(static_cast<int>(level), text); }
 
 void onAbort(const char* message) {
+  throwIfTrapped(message);
   static const char kPrefix[] = "llamaestro: llama.cpp ends this process: ";
   // Only a last word: ggml calls abort() afterwards whatever happens here.
   (void)!write(STDERR_FILENO, kPrefix, sizeof(kPrefix) - 1);

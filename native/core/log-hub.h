@@ -16,8 +16,8 @@ struct LogLine {
 
 inline constexpr uint32_t kKeptLogLines = 256;
 
-// Installs the callback and the abort callback (which only writes a last word to stderr). Idempotent, any thread; every
-// entry into llama.cpp does it by itself.
+// Installs the callback and the abort callback, which writes a last word to stderr unless an AssertTrap is set.
+// Idempotent, any thread; every entry into llama.cpp does it by itself.
 void installLogHub();
 
 // Lines with a number above `after`, oldest first, at most kKeptLogLines; older ones are gone.

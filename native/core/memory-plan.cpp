@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "assert-trap.h"
 #include "device-ids.h"
 #include "devices.h"
 #include "engine.h"
@@ -69,6 +70,7 @@ void finishPlan(MemoryPlan& plan, const LoadPlan& load) {
 
 // One simulation of `load` with the given layers on the GPU; false when llama.cpp refuses it.
 bool simulate(LoadPlan& load, bool withVocabulary) {
+  const AssertTrap trap;
   ModelParams model(load.settings, load.file, load.gpuLayers);
   model.simulate(load.file, withVocabulary);
   const ModelPtr shapes(llama_model_load_from_file(load.settings.file.c_str(), model.params));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "assert-trap.h"
 #include "devices.h"
 #include "error.h"
 #include "log-hub.h"
@@ -35,11 +36,21 @@ bool onLoadProgress(float fraction, void* data) {
   return !progress->stopped;
 }
 
+// Whether trying again may help: yes for want of memory and for a disk that does not read, not for what the file says.
+const char* codeOf(const std::string& line) {
+  const auto says = [&](const char* word) { return line.find(word) != std::string::npos; };
+  if (line.empty()) return codes::kLoadFailed;
+  if (AssertTrap::wrote(line)) return codes::kModelUnusable;
+  if (says("allocate") || says("alloc failed") || says("bad_alloc") || says("memory")) return codes::kOutOfMemory;
+  if (says("read error") || says("seek error") || says("mmap failed") || says("failed to open")) {
+    return codes::kLoadFailed;
+  }
+  return codes::kModelUnusable;
+}
+
 [[noreturn]] void throwLoadFailure(const std::string& file, uint64_t logBefore) {
   const std::string line = lastErrorLine(logBefore);
-  const bool noMemory = line.find("alloc") != std::string::npos || line.find("memory") != std::string::npos;
-  throw Failure(noMemory ? codes::kOutOfMemory : codes::kLoadFailed,
-                file + " could not be loaded" + (line.empty() ? "" : ": " + line));
+  throw Failure(codeOf(line), file + " could not be loaded" + (line.empty() ? "" : ": " + line));
 }
 
 // Share of the model's progress that a file wholly on disk takes to be read; a file in memory takes none.
@@ -67,7 +78,10 @@ Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress
   ModelParams params(plan.settings, plan.file, plan.gpuLayers);
   params.params.progress_callback = onLoadProgress;
   params.params.progress_callback_user_data = &progress;
-  model_.reset(llama_model_load_from_file(plan.settings.file.c_str(), params.params));
+  {
+    const AssertTrap trap;
+    model_.reset(llama_model_load_from_file(plan.settings.file.c_str(), params.params));
+  }
   if (progress.stopped) throw Failure(codes::kCancelled, "the load was cancelled");
   if (!model_) throwLoadFailure(plan.settings.file, logBefore);
   if (plan.settings.purpose == Purpose::Generate || plan.settings.purpose == Purpose::Vocab) {

@@ -149,6 +149,13 @@ TEST("gguf check: every damaged header is refused with a sentence") {
   shape.extraKeys = 1;
   shape.moreKeys = Header().tokens({"a", "b", "a"}).bytes();
   checkRefused(shape, "twice");
+  shape.moreKeys = Header().tokens({"a", "b", "c"}).keyText("tokenizer.ggml.model", "rwkv").bytes();
+  shape.extraKeys = 2;
+  const Shape walks = shape;
+  CHECK_EQUAL(verdict(fileOf(walks)), "good");
+  shape.moreKeys = Header().tokens({"a", "\\x62c", "c"}).keyText("tokenizer.ggml.model", "rwkv").bytes();
+  checkRefused(shape, "rwkv");
+  shape.extraKeys = 1;
   shape.moreKeys = Header().keyNumber("llama.expert_count", 8).bytes();
   checkRefused(shape, "expert_used_count");
   shape.moreKeys = Header().keyNumber("llama.expert_used_count", 2).bytes();
@@ -158,6 +165,10 @@ TEST("gguf check: every damaged header is refused with a sentence") {
   shape = {};
   shape.type = 8;
   checkRefused(shape, "quantised vector");
+  shape.type = 1;
+  checkRefused(shape, "must be of type f32");
+  shape.type = 26;
+  checkRefused(shape, "no type for weights");
   shape.type = 4711;
   checkRefused(shape, "unknown type");
   shape = {};
@@ -199,6 +210,22 @@ TEST("gguf check: what only llama.cpp can judge carries its own last error line"
   CHECK(!plan.ok());
   CHECK_EQUAL(plan.error().code, "model_unusable");
   CHECK(plan.error().message.find("nosuc") != std::string::npos);
+}
+
+TEST("gguf check: what contradicts itself is refused where llama.cpp would end the process") {
+  // The key and its value; the shape of the tensors says 64 or so.
+  std::string bytes = readFile(tests::modelPath("tiny"));
+  const std::string key = "llama.rope.dimension_count";
+  const size_t at = bytes.find(key);
+  CHECK(at != std::string::npos);
+  const uint32_t count = 0x10000;
+  memcpy(&bytes[at + key.size() + 4], &count, sizeof(count));
+  LoadOptions options;
+  options.file = write(bytes);
+  options.contextTokens = 256;
+  const Result<MemoryPlan> plan = planMemory(options);
+  CHECK(!plan.ok());
+  CHECK_EQUAL(plan.error().code, "model_unusable");
 }
 
 TEST("gguf check: no file, a folder and a zero byte in the name are refused") {

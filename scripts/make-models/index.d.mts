@@ -94,11 +94,16 @@ export function tensorBytes(type: string, shape: readonly number[]): number;
 /** A random-weight model by the name of its shape. */
 export function randomModel(name: string, llamaCppDir: string, seed?: number): Promise<GgufModel>;
 
-/** A tokenizer of the llama.cpp tree, cut or filled to `size` tokens. */
+/** A tokenizer of the llama.cpp tree, cut or filled to `size` tokens, with special tokens (`ids`: bos, eos …) of one's own choice. */
 export function borrowedVocabulary(
   llamaCppDir: string,
   name: string,
-  options?: { readonly size?: number; readonly template?: string },
+  options?: {
+    readonly size?: number;
+    readonly template?: string;
+    readonly ids?: Readonly<Record<string, number>>;
+    readonly addBos?: boolean;
+  },
 ): Promise<{ readonly size: number; readonly metadata: GgufModel['metadata'] }>;
 
 /** The ten models of profiles/dev.yaml. */

@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * The run under AddressSanitizer and UndefinedBehaviorSanitizer: a build of its own in build-asan, the core's tests in
- * it, and one streamed request under Node with the addon of that build.
+ * The runs under sanitizers, each with a build of its own. AddressSanitizer and UndefinedBehaviorSanitizer (build-asan):
+ * the core's tests, and one streamed request under Node with the addon of that build. ThreadSanitizer (build-tsan): the
+ * core's tests alone, since Node itself is not built with it and would be reported.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -13,9 +14,16 @@ import { compilerCacheEnv } from '../setup/compiler-cache.mjs';
 import { ensureLlamaSource } from '../setup/vendor.mjs';
 import { testProgram } from './checks.mjs';
 
-const asanDir = path.join(rootDir, 'build-asan');
-const logPath = path.join(asanDir, 'build.log');
+/** @typedef {{ dir: string, flags: string, name: string, addon: boolean }} Sanitizer */
+
+/** @type {Readonly<Record<'asan' | 'tsan', Sanitizer>>} */
+const sanitizers = {
+  asan: { dir: path.join(rootDir, 'build-asan'), flags: 'address,undefined', name: 'asan', addon: true },
+  tsan: { dir: path.join(rootDir, 'build-tsan'), flags: 'thread', name: 'tsan', addon: false },
+};
+
 const config = 'RelWithDebInfo';
+const tsanSuppressions = path.join(rootDir, 'scripts', 'testing', 'tsan-suppressions.txt');
 const streamScript = path.join(rootDir, 'scripts', 'testing', 'asan-stream.mjs');
 
 /** Half the time of cmake's own choice to compile; asserts off, as in the build that people run. */
@@ -26,13 +34,15 @@ const common = 'halt_on_error=1:abort_on_error=0:strict_string_checks=1:check_in
 /**
  * Builds what is needed and names the checks to run.
  * @param {ReturnType<typeof import('../lib/reporter.mjs').createReporter>} reporter
+ * @param {keyof typeof sanitizers} [which]
  * @returns {Promise<{ name: string, run: () => Promise<import('./counts.mjs').Counts> }[]>}
  */
-export async function sanitizerChecks(reporter) {
-  const withAddon = hasSources('native/binding');
-  const report = reporter.step('sanitizer build');
+export async function sanitizerChecks(reporter, which = 'asan') {
+  const sanitizer = sanitizers[which];
+  const withAddon = sanitizer.addon && hasSources('native/binding');
+  const report = reporter.step(`${which} build`);
   try {
-    await build(withAddon ? ['core-tests', 'llamaestro'] : ['core-tests'], report.status);
+    await build(sanitizer, withAddon ? ['core-tests', 'llamaestro'] : ['core-tests'], report.status);
   } catch (error) {
     report.failed();
     throw error;
@@ -42,8 +52,9 @@ export async function sanitizerChecks(reporter) {
     ...process.env,
     ASAN_OPTIONS: `${common}:detect_leaks=1`,
     UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1',
+    TSAN_OPTIONS: `halt_on_error=0:exitcode=66:second_deadlock_stack=1:suppressions=${tsanSuppressions}`,
   };
-  const checks = [testProgram('core-tests under asan', path.join(asanDir, 'core-tests'), env)];
+  const checks = [testProgram(`core-tests under ${which}`, path.join(sanitizer.dir, 'core-tests'), env)];
   if (withAddon && process.platform === 'linux') checks.push(streamCheck(env));
   return checks;
 }
@@ -62,17 +73,19 @@ function streamCheck(env) {
       ...env,
       LD_PRELOAD: capture('realpath', [runtime])?.output.trim() ?? runtime,
       LSAN_OPTIONS: `suppressions=${suppressions}:print_suppressions=0`,
-      LLAMAESTRO_ADDON_UNDER_TEST: path.join(asanDir, config, 'llamaestro.node'),
+      LLAMAESTRO_ADDON_UNDER_TEST: path.join(sanitizers.asan.dir, config, 'llamaestro.node'),
     },
     [streamScript],
   );
 }
 
 /**
+ * @param {Sanitizer} sanitizer
  * @param {readonly string[]} targets
  * @param {(text: string) => void} status
  */
-async function build(targets, status) {
+async function build({ dir, flags, name }, targets, status) {
+  const logPath = path.join(dir, 'build.log');
   const startedMs = performance.now();
   const read = createProgressReader();
   const onLine = (/** @type {string} */ line) => {
@@ -82,12 +95,12 @@ async function build(targets, status) {
   rmSync(logPath, { force: true });
   const source = await ensureLlamaSource({ status, logPath });
   const cmakeJs = path.join(rootDir, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
-  const shared = ['-d', rootDir, '-O', asanDir, '-B', config];
+  const shared = ['-d', rootDir, '-O', dir, '-B', config];
   const options = {
     LLAMA_CPP_DIR: source.dir,
     LLAMAESTRO_GPU: 'cpu',
     LLAMAESTRO_TESTS: 'ON',
-    LLAMAESTRO_SANITIZE: 'address,undefined',
+    LLAMAESTRO_SANITIZE: flags,
     CMAKE_C_FLAGS_RELWITHDEBINFO: fast,
     CMAKE_CXX_FLAGS_RELWITHDEBINFO: fast,
   };
@@ -98,7 +111,7 @@ async function build(targets, status) {
   for (const target of targets) {
     await run(process.execPath, [cmakeJs, 'build', ...shared, '-T', target, '-p', jobs], {
       ...step,
-      what: `building ${target} with sanitizers`,
+      what: `building ${target} for ${name}`,
     });
   }
 }
