@@ -118,6 +118,27 @@ void Environment::removeTicket(uint32_t ticket) {
   tickets_.erase(ticket);
 }
 
+void Environment::setLogLevel(int level) {
+  removeLogListener(std::exchange(logListener_, 0));
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (isOver_) return;
+  }
+  // The listener goes before the environment does: its end removes it.
+  if (level > 0) logListener_ = addLogListener(level, [this](const LogLine& line) { addLogLine(line); });
+}
+
+void Environment::addLogLine(const LogLine& line) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (isOver_) return;
+  if (logLines_.size() >= kMaxLogLines) {
+    droppedLogLines_ += 1;
+    return;
+  }
+  logLines_.push_back(line);
+  ring();
+}
+
 void Environment::complete(Completion completion) {
   std::lock_guard<std::mutex> lock(mutex_);
   if (isOver_) return;
@@ -172,6 +193,8 @@ void Environment::deliver(Napi::Env env) {
   std::vector<std::shared_ptr<EngineSlot>> ready;
   std::vector<Progress> progress;
   std::vector<Completion> completions;
+  std::vector<LogLine> logLines;
+  uint64_t droppedLines = 0;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     isPending_ = false;
@@ -179,9 +202,11 @@ void Environment::deliver(Napi::Env env) {
     ready.swap(ready_);
     progress.swap(progress_);
     completions.swap(completions_);
+    logLines.swap(logLines_);
+    droppedLines = droppedLogLines_;
   }
   Napi::Error thrown;
-  if (!listener_.IsEmpty() && (!ready.empty() || !progress.empty())) {
+  if (!listener_.IsEmpty() && (!ready.empty() || !progress.empty() || !logLines.empty())) {
     auto steps = Napi::Array::New(env, progress.size());
     for (uint32_t index = 0; index < progress.size(); index++) {
       auto step = Napi::Object::New(env);
@@ -190,7 +215,7 @@ void Environment::deliver(Napi::Env env) {
       steps.Set(index, step);
     }
     try {
-      listener_.Call({takeBatches(env, ready), steps});
+      listener_.Call({takeBatches(env, ready), steps, takeLog(env, logLines, droppedLines)});
     } catch (const Napi::Error& error) {
       thrown = error;  // the promises below settle all the same
     }
@@ -209,6 +234,16 @@ Napi::Array Environment::takeBatches(Napi::Env env, const std::vector<std::share
     for (size_t ended = batch.finished.size() + batch.jobs.size(); ended > 0; ended--) endWork();
   }
   return batches;
+}
+
+Napi::Value Environment::takeLog(Napi::Env env, std::vector<LogLine>& lines, uint64_t dropped) {
+  if (lines.empty()) return env.Undefined();
+  auto array = Napi::Array::New(env, lines.size());
+  for (uint32_t index = 0; index < lines.size(); index++) array.Set(index, toJs(env, lines[index]));
+  auto log = Napi::Object::New(env);
+  log.Set("lines", array);
+  log.Set("dropped", Napi::Number::New(env, static_cast<double>(dropped)));
+  return log;
 }
 
 void Environment::onCleanup(void* context) {
@@ -233,6 +268,7 @@ bool Environment::shutdown() {
     for (const auto& [ticket, flag] : tickets_) flag->store(true);
     slots = slots_;
   }
+  removeLogListener(std::exchange(logListener_, 0));
   // Without the lock: an engine that ends wakes us.
   for (const auto& slot : slots) slot->engine->beginClose();
   struct Ending {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "log-hub.h"
 #include "work-lane.h"
 
 namespace llamaestro::binding {
@@ -27,6 +28,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
  public:
   // Plans and loads one environment has under way.
   static constexpr size_t kMaxLoads = 64;
+  // Lines of the log that wait for the event loop; what comes beyond is counted and dropped.
+  static constexpr size_t kMaxLogLines = 256;
   // What the end of a process or a worker waits for threads; after it they are left to themselves.
   static constexpr int kShutdownMs = 2000;
 
@@ -50,6 +53,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   // A flag that `cancel` and the end of the environment set. False for `ticket` in use or too many loads.
   bool addTicket(uint32_t ticket, const CancelFlag& flag);
   void cancelTicket(uint32_t ticket);
+  // Lines of at least this level (1 ... 4) are delivered from now on; 0 delivers none.
+  void setLogLevel(int level);
   void removeTicket(uint32_t ticket);
 
   // Any thread.
@@ -77,12 +82,15 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void ring();
   void deliver(Napi::Env env);
   Napi::Array takeBatches(Napi::Env env, const std::vector<std::shared_ptr<EngineSlot>>& ready);
+  Napi::Value takeLog(Napi::Env env, std::vector<LogLine>& lines, uint64_t dropped);
+  void addLogLine(const LogLine& line);
   void endEverything();
 
   napi_threadsafe_function door_ = nullptr;
   Napi::FunctionReference listener_;
   Napi::FunctionReference engineClass_;
   uint32_t openWorks_ = 0;
+  uint64_t logListener_ = 0;
 
   std::mutex mutex_;
   bool isPending_ = false;
@@ -91,6 +99,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   std::vector<std::shared_ptr<EngineSlot>> ready_;
   std::vector<Progress> progress_;
   std::vector<Completion> completions_;
+  std::vector<LogLine> logLines_;
+  uint64_t droppedLogLines_ = 0;
   std::vector<std::shared_ptr<EngineSlot>> slots_;
   std::map<uint32_t, CancelFlag> tickets_;
 

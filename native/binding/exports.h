@@ -16,7 +16,7 @@ void exportDevices(Napi::Env env, Napi::Object exports);
 void exportLoading(Napi::Env env, Napi::Object exports);
 // startLifeline(), stopLifeline().
 void exportLifeline(Napi::Env env, Napi::Object exports);
-// recentLogLines(), logToStderr().
+// recentLogLines(), logLevel(), logToStderr().
 void exportLog(Napi::Env env, Napi::Object exports);
 
 }  // namespace llamaestro::binding

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "environment.h"
 #include "exports.h"
 #include "translate-out.h"
 
@@ -18,6 +19,11 @@ Napi::Value recentLines(const Napi::CallbackInfo& info) {
   return array;
 }
 
+Napi::Value setLevel(const Napi::CallbackInfo& info) {
+  Environment::of(info.Env())->setLogLevel(info[0].As<Napi::Number>().Int32Value());
+  return info.Env().Undefined();
+}
+
 Napi::Value toStderr(const Napi::CallbackInfo& info) {
   setLogToStderr(info[0].As<Napi::Number>().Int32Value());
   return info.Env().Undefined();
@@ -27,6 +33,7 @@ Napi::Value toStderr(const Napi::CallbackInfo& info) {
 
 void exportLog(Napi::Env env, Napi::Object exports) {
   exports.Set("recentLogLines", Napi::Function::New<recentLines>(env, "recentLogLines"));
+  exports.Set("logLevel", Napi::Function::New<setLevel>(env, "logLevel"));
   exports.Set("logToStderr", Napi::Function::New<toStderr>(env, "logToStderr"));
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -26,6 +27,12 @@ struct Hub {
   std::mutex mutex;
   std::deque<KeptLine> lines;
   uint64_t newest = 0;
+  struct Listener {
+    int level;
+    LogListener call;
+  };
+  std::map<uint64_t, Listener> listeners;
+  uint64_t lastListener = 0;
   std::atomic<int> stderrLevel{0};
 };
 
@@ -47,6 +54,9 @@ void keepLine(int level, std::string text) {
   if (toStderr > 0 && level >= toStderr) fprintf(stderr, "%s\n", text.c_str());
   std::lock_guard<std::mutex> lock(all.mutex);
   all.lines.push_back({{++all.newest, level, std::move(text)}, std::this_thread::get_id()});
+  for (const auto& [id, listener] : all.listeners) {
+    if (level >= listener.level) listener.call(all.lines.back().line);
+  }
   if (all.lines.size() > kKeptLogLines) all.lines.pop_front();
 }
 
@@ -99,6 +109,19 @@ std::vector<LogLine> recentLogLines(uint64_t after) {
     if (kept.line.number > after) found.push_back(kept.line);
   }
   return found;
+}
+
+uint64_t addLogListener(int level, LogListener listener) {
+  Hub& all = hub();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  all.listeners.emplace(++all.lastListener, Hub::Listener{level, std::move(listener)});
+  return all.lastListener;
+}
+
+void removeLogListener(uint64_t id) {
+  Hub& all = hub();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  all.listeners.erase(id);
 }
 
 std::string lastErrorLine(uint64_t after) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,14 @@ void installLogHub();
 
 // Lines with a number above `after`, oldest first, at most kKeptLogLines; older ones are gone.
 std::vector<LogLine> recentLogLines(uint64_t after = 0);
+
+// Called for every line of at least its level, on the thread that logs, one line at a time. Must be quick, must not
+// throw and must not log.
+using LogListener = std::function<void(const LogLine&)>;
+// Returns the number to remove it by.
+uint64_t addLogListener(int level, LogListener listener);
+// When this returns the listener is not called any more; unknown numbers are ignored.
+void removeLogListener(uint64_t id);
 
 // The newest line of level error written by this thread since `after` that names a cause; empty when there is none.
 std::string lastErrorLine(uint64_t after = 0);

@@ -113,13 +113,19 @@ export interface NativeHandle {
   close(): Promise<void>;
 }
 
-/** One line of llama.cpp's log. */
+/** One line of llama.cpp's log, of any engine of the process. */
 export interface LogLine {
   /** Counts the lines of the process, from 1. */
   readonly number: number;
   /** 1 debug, 2 info, 3 warning, 4 error. */
   readonly level: number;
   readonly text: string;
+}
+
+/** The lines since the last delivery, and how many this environment has lost in all because it did not turn in time. */
+export interface NativeLog {
+  readonly lines: readonly LogLine[];
+  readonly dropped: number;
 }
 
 export interface LifelineOptions {
@@ -145,7 +151,13 @@ export interface Addon {
   readonly version: string;
   readonly build: string;
   /** Called once per environment, before anything else: takes every delivery of this environment. */
-  listen(listener: (batches: readonly NativeBatch[], progress: readonly NativeProgress[]) => void): void;
+  listen(
+    listener: (
+      batches: readonly NativeBatch[],
+      progress: readonly NativeProgress[],
+      log: NativeLog | undefined,
+    ) => void,
+  ): void;
   devices(): DeviceInfo[];
   /** `ticket` names the job for `cancel`; chosen by the caller, unique in the environment. */
   plan(options: LoadOptions, ticket: number): Promise<MemoryPlan>;
@@ -156,6 +168,8 @@ export interface Addon {
   stopLifeline(): void;
   /** Lines with a number above `after`, at most 256. */
   recentLogLines(after: number): LogLine[];
+  /** Lines of at least this level, 1 … 4, are delivered to this environment from now on; 0, the start, delivers none. */
+  logLevel(level: number): void;
   /** Lines of at least this level also go to stderr; 0 sends none. */
   logToStderr(level: number): void;
 }
@@ -174,6 +188,7 @@ export const EXPORTED_FUNCTIONS: FunctionList<Addon> = {
   startLifeline: true,
   stopLifeline: true,
   recentLogLines: true,
+  logLevel: true,
   logToStderr: true,
 };
 

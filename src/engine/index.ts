@@ -4,6 +4,7 @@
  * server.
  */
 import type { DeviceInfo, Engine, LoadOptions, MemoryPlan } from './engine.js';
+import type { LogLevel, LogListener } from './log-listeners.js';
 import { createNativeDriver } from './native-engine.js';
 import { refuseUnknownLoadFields } from './validate.js';
 
@@ -12,6 +13,8 @@ export type { ErrorCode } from '../base/errors.js';
 export type * from './engine.js';
 export { MAX_WAITING_SEQUENCES } from './engine.js';
 export type { LifelineOptions, LogLine } from './addon-types.js';
+export { LOG_LEVELS } from './log-listeners.js';
+export type { LogLevel, LogListener } from './log-listeners.js';
 export { createNativeDriver } from './native-engine.js';
 export type { NativeDriver } from './native-engine.js';
 export { MAX_UNREAD_UNITS, generate } from './token-stream.js';
@@ -49,6 +52,14 @@ export function devices(): readonly DeviceInfo[] {
 /** llama.cpp tag, own version and backends of the addon. */
 export function buildDescription(): string {
   return createNativeDriver().build;
+}
+
+/**
+ * Calls `listener` with every line of llama.cpp's log of at least this level, whichever engine of the process it comes
+ * from, in each environment (main thread, worker) that asks. Returns the function that ends it. It keeps no process alive.
+ */
+export function onLog(listener: LogListener, level: LogLevel = 'info'): () => void {
+  return createNativeDriver().onLog(listener, level);
 }
 
 /** For a child process: beat on the inherited descriptor `fd`, and exit with status 75 when its other side is gone. */

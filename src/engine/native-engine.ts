@@ -19,6 +19,7 @@ import type {
   SequenceRequest,
 } from './engine.js';
 import { StepListeners, callListener } from './fan-out.js';
+import { LogListeners, type LogLevel, type LogListener } from './log-listeners.js';
 import { fromNative, readBatch, toNativePrompt, toNativeRequest } from './step-batch.js';
 import {
   checkInputs,
@@ -41,6 +42,8 @@ export interface NativeDriver extends EngineDriver {
   stopLifeline(): void;
   /** llama.cpp's log lines with a number above `after`, oldest first; at most 256 are kept. */
   recentLogLines(after?: number): readonly LogLine[];
+  /** Calls `listener` with every line of at least this level; returns the function that ends it. Errors: `invalid_request`. */
+  onLog(listener: LogListener, level?: LogLevel): () => void;
   /** Lines of at least this level (1 debug … 4 error) also go to stderr; 0, the default, sends none. */
   logToStderr(level: number): void;
 }
@@ -62,7 +65,9 @@ function driverOver(addon: Addon): NativeDriver {
   const engines = new Map<number, NativeEngine>();
   const progressListeners = new Map<number, (fraction: number) => void>();
   let lastTicket = 0;
-  addon.listen((batches, progress) => {
+  const logs = new LogListeners((level) => addon.logLevel(level));
+  addon.listen((batches, progress, log) => {
+    if (log !== undefined) logs.take(log);
     for (const { ticket, fraction } of progress) {
       const listener = progressListeners.get(ticket);
       if (listener !== undefined) callListener(listener, fraction);
@@ -104,6 +109,7 @@ function driverOver(addon: Addon): NativeDriver {
     startLifeline: (options) => translate(() => addon.startLifeline(options)),
     stopLifeline: () => addon.stopLifeline(),
     recentLogLines: (after = 0) => addon.recentLogLines(after),
+    onLog: (listener, level = 'info') => logs.add(listener, level),
     logToStderr: (level) => addon.logToStderr(level),
   };
 }

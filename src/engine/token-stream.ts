@@ -32,10 +32,14 @@ export interface GenerateResult {
 /**
  * Iterate it once for the pieces of text, or await `result`, or both. Leaving the loop early cancels the sequence.
  * An abort is no failure: the iteration ends and `result` resolves with what there is, reason 'cancelled'. A failure
- * ends the iteration with the `LlamaestroError` that `result` rejects with.
+ * ends the iteration with the `LlamaestroError` that `result` rejects with. A stream that nobody holds any more, and whose
+ * `result` nobody took, is cancelled when it is collected.
  */
 export interface TokenStream extends AsyncIterableIterator<string> {
-  /** Settles exactly once. Its rejection counts as handled, since the iteration throws the same error. */
+  /**
+   * Settles exactly once. Its rejection counts as handled, since the iteration throws the same error. Whoever has read
+   * this property is taken to wait for it: the sequence then runs to its end.
+   */
   readonly result: Promise<GenerateResult>;
   /** Ends the sequence; idempotent. */
   cancel(): void;
@@ -49,17 +53,18 @@ export function generate(engine: Engine, request: SequenceRequest, signal?: Abor
   refuseUnknownRequestFields(request);
   checkSequenceRequest(request, engine.info);
   const stream = new SequenceStream();
+  const handle = new StreamHandle(stream);
   if (signal?.aborted === true) {
     stream.cancel();
     stream.end({ reason: 'cancelled', usage: NO_USAGE, timings: NO_TIMINGS });
-    return stream;
+    return handle;
   }
   const onAbort = (): void => stream.cancel();
   signal?.addEventListener('abort', onAbort, { once: true });
   const unsubscribe = (): void => signal?.removeEventListener('abort', onAbort);
   stream.result.then(unsubscribe, unsubscribe);
   start(engine, request, stream);
-  return stream;
+  return handle;
 }
 
 const NO_USAGE: SequenceUsage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
@@ -93,15 +98,51 @@ function promptUnits({ prompt }: SequenceRequest): number {
 
 type Ending = Omit<GenerateResult, 'text'>;
 
-class SequenceStream implements TokenStream {
+// Told of a handle that was collected; what runs holds the stream and never the handle.
+const forgotten = new FinalizationRegistry<SequenceStream>((stream) => {
+  if (!stream.isAwaited) stream.cancel();
+});
+
+/** What the application holds. */
+class StreamHandle implements TokenStream {
+  constructor(private readonly stream: SequenceStream) {
+    forgotten.register(this, stream);
+  }
+
+  get result(): Promise<GenerateResult> {
+    this.stream.isAwaited = true;
+    return this.stream.result;
+  }
+
+  [Symbol.asyncIterator](): this {
+    this.stream.isRead = true;
+    return this;
+  }
+
+  next(): Promise<IteratorResult<string>> {
+    return this.stream.next();
+  }
+
+  return(): Promise<IteratorResult<string>> {
+    return this.stream.return();
+  }
+
+  cancel(): void {
+    this.stream.cancel();
+  }
+}
+
+/** One sequence as its listener sees it. */
+class SequenceStream {
   readonly result: Promise<GenerateResult>;
   cancelled = false;
+  isRead = false;
+  isAwaited = false;
   private resolve: (result: GenerateResult) => void = () => undefined;
   private reject: (error: LlamaestroError) => void = () => undefined;
   private sequence: Sequence | undefined;
   private readonly pieces: string[] = [];
   private unread = '';
-  private isRead = false;
   private isOver = false;
   private error: LlamaestroError | undefined;
   private readers: { resolve(next: IteratorResult<string>): void; reject(error: Error): void }[] = [];
@@ -112,11 +153,6 @@ class SequenceStream implements TokenStream {
       this.reject = reject;
     });
     this.result.catch(() => undefined);
-  }
-
-  [Symbol.asyncIterator](): this {
-    this.isRead = true;
-    return this;
   }
 
   next(): Promise<IteratorResult<string>> {
