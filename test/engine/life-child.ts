@@ -18,6 +18,17 @@ function threads(): number {
   return readdirSync('/proc/self/task').length;
 }
 
+/** Threads when none is on its way out any more. */
+async function settledThreads(): Promise<number> {
+  let least = threads();
+  for (let same = 0; same < 8; same++) {
+    await new Promise((resolve) => setTimeout(resolve, 25));
+    if (threads() < least) same = 0;
+    least = Math.min(least, threads());
+  }
+  return least;
+}
+
 /** Collects until it holds; false when it never does. */
 async function collectedUntil(holds: () => boolean): Promise<boolean> {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
@@ -34,7 +45,7 @@ const load = (driver: NativeDriver, file: string): Promise<Engine> =>
 async function forgetEngine(file: string): Promise<void> {
   const driver = createNativeDriver();
   await (await load(driver, file)).close(); // what stays for good is there now
-  const before = threads();
+  const before = await settledThreads();
   await (async () => {
     await load(driver, file);
   })();
@@ -80,7 +91,7 @@ async function readStream(file: string): Promise<void> {
 async function forgetBoth(file: string): Promise<void> {
   const driver = createNativeDriver();
   await (await load(driver, file)).close();
-  const before = threads();
+  const before = await settledThreads();
   await (async () => {
     await beginStream(await load(driver, file), 'nothing');
   })();
