@@ -23,15 +23,55 @@ bool optionalFlag(const Napi::Object& object, const char* name) {
   return !isAbsent(value) && value.As<Napi::Boolean>().Value();
 }
 
+std::vector<ToolCall> toToolCalls(const Napi::Value& value) {
+  std::vector<ToolCall> calls;
+  if (isAbsent(value)) return calls;
+  const auto array = value.As<Napi::Array>();
+  for (uint32_t index = 0; index < array.Length(); index++) {
+    const auto call = array.Get(index).As<Napi::Object>();
+    calls.push_back({text(call.Get("id")), text(call.Get("name")), text(call.Get("arguments"))});
+  }
+  return calls;
+}
+
 std::vector<ChatMessage> toMessages(const Napi::Value& value) {
   const auto array = value.As<Napi::Array>();
   std::vector<ChatMessage> messages;
   messages.reserve(array.Length());
   for (uint32_t index = 0; index < array.Length(); index++) {
-    const auto message = array.Get(index).As<Napi::Object>();
-    messages.push_back({text(message.Get("role")), text(message.Get("content"))});
+    const auto object = array.Get(index).As<Napi::Object>();
+    ChatMessage& message = messages.emplace_back(text(object.Get("role")), text(object.Get("content")));
+    message.reasoning = optionalText(object, "reasoning");
+    message.name = optionalText(object, "name");
+    message.toolCallId = optionalText(object, "toolCallId");
+    message.toolCalls = toToolCalls(object.Get("toolCalls"));
   }
   return messages;
+}
+
+std::optional<bool> optionalChoice(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return isAbsent(value) ? std::nullopt : std::optional<bool>(value.As<Napi::Boolean>().Value());
+}
+
+ChatOptions toChatOptions(const Napi::Object& prompt) {
+  ChatOptions chat;
+  const Napi::Value tools = prompt.Get("tools");
+  const auto array = isAbsent(tools) ? Napi::Array::New(prompt.Env()) : tools.As<Napi::Array>();
+  for (uint32_t index = 0; index < array.Length(); index++) {
+    const auto tool = array.Get(index).As<Napi::Object>();
+    chat.tools.push_back({text(tool.Get("name")), optionalText(tool, "description"), optionalText(tool, "parameters")});
+  }
+  chat.toolChoice = optionalText(prompt, "toolChoice");
+  chat.toolName = optionalText(prompt, "toolName");
+  chat.parallelToolCalls = optionalChoice(prompt, "parallelToolCalls");
+  const Napi::Value values = prompt.Get("templateArguments");
+  const std::vector<std::string> pairs = isAbsent(values) ? std::vector<std::string>() : toStrings(values);
+  for (size_t at = 0; at + 1 < pairs.size(); at += 2) chat.templateArguments.emplace_back(pairs[at], pairs[at + 1]);
+  chat.thinking = optionalChoice(prompt, "thinking");
+  chat.reasoningBudget = optionalNumber(prompt, "reasoningBudget");
+  chat.separatesReasoning = optionalFlag(prompt, "separatesReasoning");
+  return chat;
 }
 
 }  // namespace
@@ -65,6 +105,7 @@ Prompt toPrompt(const Napi::Object& value) {
   } else if (kind == "messages") {
     prompt.kind = Prompt::Kind::Messages;
     prompt.messages = toMessages(value.Get("messages"));
+    prompt.chat = toChatOptions(value);
   } else {
     prompt.kind = Prompt::Kind::Text;
     prompt.text = text(value.Get("text"));

@@ -58,6 +58,26 @@ Napi::Object toJs(Napi::Env env, const LogprobRow& row) {
   return outer;
 }
 
+Napi::Object toJs(Napi::Env env, const ToolCallDelta& delta) {
+  auto object = Napi::Object::New(env);
+  object.Set("index", number(env, delta.index));
+  if (!delta.id.empty()) object.Set("id", text(env, delta.id));
+  if (!delta.name.empty()) object.Set("name", text(env, delta.name));
+  if (!delta.arguments.empty()) object.Set("arguments", text(env, delta.arguments));
+  return object;
+}
+
+Napi::Object toJs(Napi::Env env, const PartsRow& row) {
+  auto object = Napi::Object::New(env);
+  object.Set("row", number(env, row.row));
+  if (!row.reasoning.empty()) object.Set("reasoning", text(env, row.reasoning));
+  if (row.toolCalls.empty()) return object;
+  auto calls = Napi::Array::New(env, row.toolCalls.size());
+  for (uint32_t index = 0; index < row.toolCalls.size(); index++) calls.Set(index, toJs(env, row.toolCalls[index]));
+  object.Set("toolCalls", calls);
+  return object;
+}
+
 template <typename Row>
 Napi::Array toArray(Napi::Env env, const std::vector<Row>& rows) {
   auto array = Napi::Array::New(env, rows.size());
@@ -208,6 +228,7 @@ Napi::Object toJs(Napi::Env env, uint32_t engineId, const EventBatch& batch) {
   object.Set("finished", toArray(env, batch.finished));
   object.Set("jobs", toArray(env, batch.jobs));
   object.Set("logprobs", toArray(env, batch.logprobs));
+  object.Set("parts", toArray(env, batch.parts));
   return object;
 }
 

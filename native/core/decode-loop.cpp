@@ -173,9 +173,10 @@ void DecodeLoop::emitSample(const SequencePtr& sequence, const float* logits) {
   Sequence::Outcome outcome = sequence->sample(logits, parts_.model);
   const size_t count = outcome.countsAsToken ? 1 : 0;
   parts_.counters.generatedTokens.fetch_add(count);
-  if (count > 0 || !outcome.text.empty()) {
+  if (count > 0 || !outcome.text.empty() || outcome.parts) {
     const auto firstIndex = static_cast<uint32_t>(sequence->generatedTokens - count);
     if (outcome.logprobs) parts_.sink.logprobs(std::move(*outcome.logprobs));
+    if (outcome.parts) parts_.sink.parts(std::move(*outcome.parts));
     parts_.sink.tokens(sequence->id, firstIndex, &sequence->newest, count, outcome.text);
   }
   if (!outcome.finish) return;

@@ -1,5 +1,6 @@
 #include "event-merge.h"
 
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -27,6 +28,18 @@ size_t chooseRows(const EventBatch& batch, std::vector<uint32_t>& joins) {
   return joining;
 }
 
+// Pieces of one call in one row are one piece.
+void addParts(PartsRow& to, PartsRow& from) {
+  to.reasoning += from.reasoning;
+  for (ToolCallDelta& delta : from.toolCalls) {
+    if (!to.toolCalls.empty() && to.toolCalls.back().index == delta.index) {
+      to.toolCalls.back().arguments += delta.arguments;
+    } else {
+      to.toolCalls.push_back(std::move(delta));
+    }
+  }
+}
+
 uint32_t beginOf(const std::vector<uint32_t>& ends, uint32_t row) { return row == 0 ? 0 : ends[row - 1]; }
 
 }  // namespace
@@ -40,6 +53,13 @@ EventBatch mergeTokenRows(EventBatch batch) {
   for (uint32_t row = 0; row < rows; ++row) members[joins[row]].push_back(row);
   std::vector<std::vector<LogprobRow>> logprobs(batch.logprobs.empty() ? 0 : rows);
   for (LogprobRow& one : batch.logprobs) logprobs[joins[one.row]].push_back(std::move(one));
+
+  std::vector<std::optional<PartsRow>> parts(batch.parts.empty() ? 0 : rows);
+  for (PartsRow& one : batch.parts) {
+    std::optional<PartsRow>& to = parts[joins[one.row]];
+    if (!to) to.emplace();
+    addParts(*to, one);
+  }
 
   EventBatch merged;
   for (uint32_t first = 0; first < rows; ++first) {
@@ -58,6 +78,10 @@ EventBatch mergeTokenRows(EventBatch batch) {
     merged.tokenEnd.push_back(static_cast<uint32_t>(merged.tokenSlab.size()));
     merged.textEnd.push_back(static_cast<uint32_t>(merged.textSlab.size()));
     merged.b.push_back(batch.kind[first] == kTokens ? merged.tokenEnd.back() - idsBefore : batch.b[first]);
+    if (!parts.empty() && parts[first]) {
+      parts[first]->row = at;
+      merged.parts.push_back(std::move(*parts[first]));
+    }
     if (logprobs.empty()) continue;
     for (LogprobRow& one : logprobs[first]) {
       one.row = at;

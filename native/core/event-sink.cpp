@@ -23,7 +23,9 @@ void append(EventBatch& to, EventBatch& from) {
     if (from.kind[i] == static_cast<uint8_t>(EventKind::Finished)) from.a[i] += static_cast<uint32_t>(finishedBefore);
   }
   for (LogprobRow& row : from.logprobs) row.row += static_cast<uint32_t>(to.kind.size());
+  for (PartsRow& row : from.parts) row.row += static_cast<uint32_t>(to.kind.size());
   appendMoved(to.logprobs, from.logprobs);
+  appendMoved(to.parts, from.parts);
   appendMoved(to.sequence, from.sequence);
   appendMoved(to.kind, from.kind);
   appendMoved(to.a, from.a);
@@ -66,6 +68,11 @@ void EventSink::tokens(uint32_t sequence, uint32_t firstIndex, const llama_token
 void EventSink::logprobs(LogprobRow row) {
   row.row = static_cast<uint32_t>(step_.kind.size());
   step_.logprobs.push_back(std::move(row));
+}
+
+void EventSink::parts(PartsRow row) {
+  row.row = static_cast<uint32_t>(step_.kind.size());
+  step_.parts.push_back(std::move(row));
 }
 
 void EventSink::finished(uint32_t sequence, FinishedRow row) {

@@ -29,6 +29,7 @@ class EventSink {
   void tokens(uint32_t sequence, uint32_t firstIndex, const llama_token* ids, size_t count, std::string_view text);
   // Belongs to the tokens that are added next.
   void logprobs(LogprobRow row);
+  void parts(PartsRow row);
   void finished(uint32_t sequence, FinishedRow row);
   void job(JobRow row);
   // Shows what was added since the last time and wakes the owner if it is not awake already. Tokens of sequences that

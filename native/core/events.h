@@ -18,7 +18,7 @@ enum class EventKind : uint8_t {
   Finished = 3,  // a = index into EventBatch::finished
 };
 
-enum class FinishReason : uint8_t { Stop = 0, Length = 1, Cancelled = 2, Error = 3 };
+enum class FinishReason : uint8_t { Stop = 0, Length = 1, Cancelled = 2, Error = 3, ToolCalls = 4 };
 
 struct FinishedRow {
   FinishReason reason = FinishReason::Stop;
@@ -53,6 +53,20 @@ struct LogprobRow {
   std::vector<TokenChance> top;  // best first
 };
 
+// A piece of a tool call. Id and name come once, with the first piece.
+struct ToolCallDelta {
+  uint32_t index = 0;
+  std::string id;
+  std::string name;
+  std::string arguments;
+};
+// What the tokens of a row of kind Tokens mean beside text.
+struct PartsRow {
+  uint32_t row = 0;
+  std::string reasoning;
+  std::vector<ToolCallDelta> toolCalls;
+};
+
 // Row i: sequence[i], kind[i], a[i], b[i]; its ids are tokenSlab[tokenEnd[i-1] .. tokenEnd[i]), its text
 // textSlab[textEnd[i-1] .. textEnd[i]) (with -1 meaning 0). Text is whole UTF-8 characters; textEnd counts bytes.
 struct EventBatch {
@@ -67,6 +81,7 @@ struct EventBatch {
   std::vector<FinishedRow> finished;
   std::vector<JobRow> jobs;
   std::vector<LogprobRow> logprobs;  // by row; of the sequences that asked for them
+  std::vector<PartsRow> parts;       // by row; of answers that are taken apart, where there is more than text
 
   bool empty() const { return sequence.empty() && jobs.empty(); }
 };

@@ -163,6 +163,15 @@ void Grammar::accept(llama_token token) {
   }
 }
 
+void Grammar::acceptPart(llama_token token, const std::string& bytes) {
+  armBudget(kTokenSteps);
+  try {
+    llama_grammar_accept_token(*grammar_, token, bytes);
+  } catch (const std::runtime_error& thrown) {
+    refuse(param_, thrown.what());
+  }
+}
+
 bool Grammar::mayEnd() const {
   const llama_grammar_stacks& stacks = llama_grammar_get_stacks(grammar_.get());
   return std::any_of(stacks.begin(), stacks.end(), [](const llama_grammar_stack& stack) { return stack.empty(); });

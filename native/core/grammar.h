@@ -30,6 +30,8 @@ class Grammar {
   void apply(llama_token_data_array& candidates) const;
   // Goes on by one token that is allowed.
   void accept(llama_token token);
+  // The same by `bytes` of a token, for one of which only the end belongs to the grammar.
+  void acceptPart(llama_token token, const std::string& bytes);
 
   // True when the text may end here.
   bool mayEnd() const;

@@ -15,7 +15,6 @@ namespace {
 
 // Far above every context: a bound for the tokenizer's own memory, not for prompts.
 constexpr size_t kMaxTextBytes = size_t{64} << 20;
-constexpr size_t kMaxMessages = 65536;
 
 std::string stemOf(const std::string& path) {
   const size_t slash = path.find_last_of('/');
@@ -135,28 +134,23 @@ std::vector<llama_token> Model::checkTokens(const std::vector<double>& tokens) c
   return checked;
 }
 
-std::vector<llama_token> Model::tokenize(const Prompt& prompt) const {
-  switch (prompt.kind) {
-    case Prompt::Kind::Tokens:
-      return checkTokens(prompt.tokens);
-    case Prompt::Kind::Text:
-      return tokenizeText(prompt.text, true, true);
-    case Prompt::Kind::Messages:
-      break;
-  }
-  if (prompt.messages.empty()) throw Failure(codes::kInvalidRequest, "messages must not be empty", "messages");
-  if (prompt.messages.size() > kMaxMessages) throw Failure(codes::kInvalidRequest, "too many messages", "messages");
+std::vector<llama_token> Model::tokenize(const Prompt& prompt) const { return prepare(prompt).tokens; }
+
+Model::Prepared Model::prepare(const Prompt& prompt) const {
+  if (prompt.kind == Prompt::Kind::Tokens) return {checkTokens(prompt.tokens), nullptr};
+  if (prompt.kind == Prompt::Kind::Text) return {tokenizeText(prompt.text, true, true), nullptr};
   if (!chat_) throw Failure(codes::kInvalidRequest, "this model takes no messages", "messages");
-  return tokenizeText(chat_->render(prompt.messages), true, true);
+  RenderedChat chat = chat_->render(prompt);
+  return {tokenizeText(chat.prompt, true, true), std::move(chat.syntax)};
 }
 
-std::string Model::piece(llama_token token) const {
+std::string Model::pieceOf(llama_token token, bool special) const {
   if (llama_vocab_type(vocab()) == LLAMA_VOCAB_TYPE_NONE) return {};
   std::string bytes(32, '\0');
-  int32_t count = llama_token_to_piece(vocab(), token, bytes.data(), static_cast<int32_t>(bytes.size()), 0, false);
+  int32_t count = llama_token_to_piece(vocab(), token, bytes.data(), static_cast<int32_t>(bytes.size()), 0, special);
   if (count < 0) {
     bytes.resize(static_cast<size_t>(-count));
-    count = llama_token_to_piece(vocab(), token, bytes.data(), static_cast<int32_t>(bytes.size()), 0, false);
+    count = llama_token_to_piece(vocab(), token, bytes.data(), static_cast<int32_t>(bytes.size()), 0, special);
   }
   bytes.resize(static_cast<size_t>(std::max(count, 0)));
   return bytes;

@@ -28,13 +28,23 @@ class Model {
   // True when aborting inside a graph leaves other sequences intact (attention only, see Cancellation in the design).
   bool isAbortable() const;
 
+  // A prompt as the model takes it. `chat` says how the answer is taken apart; null: it is plain text.
+  struct Prepared {
+    std::vector<llama_token> tokens;
+    std::shared_ptr<const ChatSyntax> chat;
+  };
+  // Throws as `tokenize`.
+  Prepared prepare(const Prompt& prompt) const;
+
   // Token ids of a prompt. Throws Failure invalid_request, or model_unusable (bad chat template).
   std::vector<llama_token> tokenize(const Prompt& prompt) const;
   // Token ids of plain text: `special` parses special tokens in it, `framed` adds what the model puts around a text.
   std::vector<llama_token> tokenizeText(const std::string& text, bool framed, bool special) const;
 
   // Bytes of one token as generation shows it: nothing for control tokens. Never throws for ids of the vocabulary.
-  std::string piece(llama_token token) const;
+  std::string piece(llama_token token) const { return pieceOf(token, false); }
+  // The same with control tokens written out.
+  std::string specialPiece(llama_token token) const { return pieceOf(token, true); }
   // Whole text of many tokens, special ones rendered, clean UTF-8. Throws Failure invalid_request.
   std::string detokenize(const std::vector<double>& tokens) const;
 
@@ -44,6 +54,7 @@ class Model {
 
  private:
   void requireVocabulary() const;
+  std::string pieceOf(llama_token token, bool special) const;
   std::vector<llama_token> checkTokens(const std::vector<double>& tokens) const;
 
   ModelPtr model_;

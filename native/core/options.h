@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace llamaestro {
@@ -31,9 +32,46 @@ struct LoadOptions {
   std::string stepLock;  // path of the shared lock file
 };
 
+// A call that an assistant message made.
+struct ToolCall {
+  std::string id;
+  std::string name;
+  std::string arguments;  // JSON text of an object
+};
+
 struct ChatMessage {
+  ChatMessage() = default;
+  ChatMessage(std::string itsRole, std::string itsContent) : role(std::move(itsRole)), content(std::move(itsContent)) {}
+
   std::string role;
   std::string content;
+  std::string reasoning;            // of an assistant
+  std::string name;                 // of the tool, in a tool message
+  std::string toolCallId;           // which call a tool message answers
+  std::vector<ToolCall> toolCalls;  // of an assistant
+};
+
+struct Tool {
+  std::string name;
+  std::string description;
+  std::string parameters;  // JSON text of a schema; empty: no parameters
+};
+
+// What a messages prompt says beside its messages.
+struct ChatOptions {
+  std::vector<Tool> tools;
+  std::string toolChoice;  // auto | none | required; empty: auto
+  std::string toolName;    // the one tool that must be called; empty: none in particular
+  std::optional<bool> parallelToolCalls;
+  std::vector<std::pair<std::string, std::string>> templateArguments;  // name, JSON text
+  std::optional<bool> thinking;
+  Number reasoningBudget;
+  bool separatesReasoning = false;
+
+  // True when the answer must be taken apart into text, reasoning and tool calls.
+  bool asksForParts() const {
+    return !tools.empty() || thinking.has_value() || reasoningBudget.has_value() || separatesReasoning;
+  }
 };
 
 // Prompt of engine.ts: exactly the member that `kind` names is used.
@@ -42,6 +80,7 @@ struct Prompt {
   Kind kind = Kind::Text;
   std::string text;
   std::vector<ChatMessage> messages;
+  ChatOptions chat;            // of messages
   std::vector<double> tokens;  // as JavaScript has them; checked to be ids of the vocabulary
 };
 
@@ -91,5 +130,13 @@ inline constexpr uint32_t kMaxSequenceBreakerBytes = 40;  // longer ones are cut
 inline constexpr uint32_t kMaxPenaltyTokens = 65536;
 inline constexpr uint32_t kMaxGrammarBytes = 64 << 10;
 inline constexpr uint32_t kMaxGrammarDepth = 64;
+inline constexpr uint32_t kMaxTools = 128;
+inline constexpr uint32_t kMaxToolNameBytes = 64;
+inline constexpr uint32_t kMaxToolBytes = 64 << 10;    // description and parameters of one tool
+inline constexpr uint32_t kMaxToolsBytes = 512 << 10;  // of all tools
+inline constexpr uint32_t kMaxToolDepth = 64;          // objects and arrays in one another in the parameters
+inline constexpr uint32_t kMaxToolCalls = 128;         // of one message
+inline constexpr uint32_t kMaxTemplateArguments = 64;
+inline constexpr uint32_t kMaxTemplateArgumentBytes = 16 << 10;
 
 }  // namespace llamaestro

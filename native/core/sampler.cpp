@@ -145,9 +145,9 @@ SamplingChoice resolveSampling(const SequenceRequest& request, uint32_t vocabSiz
 
 void Sampler::Deleter::operator()(common_sampler* sampler) const { common_sampler_free(sampler); }
 
-Sampler::Sampler(const llama_model* model, const SamplingChoice& choice, std::optional<Grammar> grammar,
+Sampler::Sampler(const llama_model* model, const SamplingChoice& choice, Constraint constraint,
                  const std::vector<llama_token>& prompt)
-    : grammar_(std::move(grammar)), choice_(choice) {
+    : constraint_(std::move(constraint)), choice_(choice) {
   const llama_vocab* vocab = llama_model_get_vocab(model);
   vocabSize_ = llama_vocab_n_tokens(vocab);
   int32_t suppressed = 0;
@@ -167,11 +167,14 @@ Sampler::Sampler(Sampler&&) noexcept = default;
 
 llama_token Sampler::accept(llama_token token, const float* logits) {
   requireFinite(logits[token]);
-  if (grammar_ && !grammar_->allows(token)) {
+  const llama_token forced = constraint_.forced();
+  if (forced != LLAMA_TOKEN_NULL) {
+    token = forced;
+  } else if (constraint_.binds() && !constraint_.grammar().allows(token)) {
     token = chooseAllowed(logits);
     if (token == LLAMA_TOKEN_NULL) return token;
   }
-  if (grammar_) grammar_->accept(token);
+  constraint_.accept(token);
   common_sampler_accept(sampler_.get(), token, true);
   return token;
 }
@@ -217,11 +220,11 @@ void Sampler::fillCandidates(const float* logits) {
 llama_token Sampler::chooseAllowed(const float* logits) {
   fillCandidates(logits);
   llama_token_data_array all{candidates_.data(), candidates_.size(), -1, false};
-  grammar_->apply(all);
+  constraint_.grammar().apply(all);
   const auto isOut = [](const llama_token_data& one) { return !std::isfinite(one.logit); };
   candidates_.erase(std::remove_if(candidates_.begin(), candidates_.end(), isOut), candidates_.end());
   if (!candidates_.empty()) return chooseFrom(candidates_, false);
-  if (grammar_->mayEnd()) return LLAMA_TOKEN_NULL;
+  if (constraint_.grammar().mayEnd()) return LLAMA_TOKEN_NULL;
   throw Failure(codes::kInvalidRequest, "the grammar asks for characters that no token of this model has", "grammar");
 }
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "grammar.h"
+#include "constraint.h"
 #include "llama.h"
 #include "options.h"
 
@@ -57,7 +57,7 @@ SamplingChoice resolveSampling(const SequenceRequest& request, uint32_t vocabSiz
 class Sampler {
  public:
   // `model` must outlive it. `prompt`: what the penalties count beside the generated tokens.
-  Sampler(const llama_model* model, const SamplingChoice& choice, std::optional<Grammar> grammar = std::nullopt,
+  Sampler(const llama_model* model, const SamplingChoice& choice, Constraint constraint = Constraint(),
           const std::vector<llama_token>& prompt = {});
   ~Sampler();
   Sampler(Sampler&&) noexcept;
@@ -82,7 +82,7 @@ class Sampler {
     void operator()(common_sampler* sampler) const;
   };
   std::unique_ptr<common_sampler, Deleter> sampler_;
-  std::optional<Grammar> grammar_;
+  Constraint constraint_;
   SamplingChoice choice_;
   int32_t vocabSize_ = 0;
   bool needsAll_ = false;

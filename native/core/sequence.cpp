@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "chat-syntax.h"
 #include "error.h"
 #include "logit-scan.h"
 #include "numbers.h"
@@ -28,8 +29,7 @@ std::vector<std::string> checkStops(const std::vector<std::string>& stops) {
   return stops;
 }
 
-std::vector<llama_token> checkPrompt(const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot) {
-  std::vector<llama_token> tokens = model.tokenize(request.prompt);
+std::vector<llama_token> checkPrompt(std::vector<llama_token> tokens, uint32_t tokensPerSlot) {
   if (tokens.empty()) throw Failure(codes::kInvalidRequest, "the prompt has no tokens", "prompt");
   if (tokens.size() >= tokensPerSlot) {
     throw Failure(codes::kContextLengthExceeded,
@@ -49,6 +49,22 @@ std::optional<Grammar> grammarOf(const SequenceRequest& request, const Model& mo
   if (!request.grammar.empty()) return Grammar(model.vocab(), request.grammar, "grammar", false);
   if (request.jsonSchema.empty()) return std::nullopt;
   return Grammar(model.vocab(), schemaToGrammar(request.jsonSchema), "jsonSchema", true);
+}
+
+Constraint constraintOf(const SequenceRequest& request, const Model& model, const ChatSyntax* syntax) {
+  std::optional<Grammar> asked = grammarOf(request, model);
+  if (syntax == nullptr) return Constraint(std::move(asked));
+  if (asked && !syntax->grammar.empty()) {
+    throw Failure(codes::kInvalidRequest, "give tools or a constraint of the answer, not both", "tools");
+  }
+  return Constraint(model.vocab(), *syntax, std::move(asked));
+}
+
+// The stops of a request, then those of its chat.
+std::vector<std::string> allStops(const SequenceRequest& request, const ChatSyntax* syntax) {
+  std::vector<std::string> stops = checkStops(request.stop);
+  if (syntax != nullptr) stops.insert(stops.end(), syntax->stops.begin(), syntax->stops.end());
+  return stops;
 }
 
 TokenChance chanceOf(llama_token token, float logit, double total, const Model& model) {
@@ -74,17 +90,29 @@ LogprobRow logprobsOf(const float* logits, llama_token token, uint32_t alternati
 }  // namespace
 
 Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot)
+    : Sequence(id, request, model, tokensPerSlot, model.prepare(request.prompt)) {}
+
+Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot,
+                   Model::Prepared prepared)
     : Work(id),
-      prompt_(checkPrompt(request, model, tokensPerSlot)),
+      prompt_(checkPrompt(std::move(prepared.tokens), tokensPerSlot)),
+      syntax_(std::move(prepared.chat)),
       ignoreEos_(request.ignoreEos),
       cachesPrompt_(request.cachePrompt),
       stops_(checkStops(request.stop)),
       logprobs_(wholeNumber(request.logprobs, "logprobs", 0, kMaxLogprobs)),
-      sampler_(model.raw(), resolveSampling(request, model.vocabSize()), grammarOf(request, model), prompt_),
-      text_(stops_) {
+      sampler_(model.raw(), resolveSampling(request, model.vocabSize()), constraintOf(request, model, syntax_.get()),
+               prompt_),
+      text_(allStops(request, syntax_.get())) {
   const uint32_t room = tokensPerSlot - promptTokens();
   const std::optional<uint32_t> wanted = wholeNumber(request.maxTokens, "maxTokens", 1, tokensPerSlot);
   maxTokens_ = std::min(room, wanted.value_or(room));
+  if (!syntax_) return;
+  chat_.emplace(syntax_);
+  for (const std::string& token : syntax_->preservedTokens) {
+    const std::vector<llama_token> ids = model.tokenizeText(token, false, true);
+    if (ids.size() == 1) preserved_.push_back(ids.front());
+  }
 }
 
 SlotView Sequence::view() const {
@@ -103,28 +131,53 @@ llama_pos Sequence::positionAt(uint32_t index) const {
   return static_cast<llama_pos>(at);
 }
 
+std::string Sequence::pieceOf(llama_token token, const Model& model) const {
+  const bool isPreserved = std::find(preserved_.begin(), preserved_.end(), token) != preserved_.end();
+  return isPreserved ? model.specialPiece(token) : model.piece(token);
+}
+
+// Puts `text`, and everything held back when this is the end, where it belongs.
+void Sequence::show(Outcome& outcome, std::string text) {
+  if (!chat_) {
+    outcome.text = std::move(text);
+    return;
+  }
+  AnswerParts parts = chat_->push(text);
+  if (outcome.finish) {
+    AnswerParts rest = chat_->finish();
+    parts.text += rest.text;
+    parts.reasoning += rest.reasoning;
+    parts.toolCalls.insert(parts.toolCalls.end(), rest.toolCalls.begin(), rest.toolCalls.end());
+    const bool isWhole = *outcome.finish == FinishReason::Stop && !outcome.stopString;
+    if (isWhole && chat_->calledTools()) outcome.finish = FinishReason::ToolCalls;
+  }
+  outcome.text = std::move(parts.text);
+  if (parts.reasoning.empty() && parts.toolCalls.empty()) return;
+  outcome.parts = PartsRow{0, std::move(parts.reasoning), std::move(parts.toolCalls)};
+}
+
 Sequence::Outcome Sequence::sample(const float* logits, const Model& model) {
   newest = sampler_.pick(logits);
   if (!firstTokenAt_) firstTokenAt_ = Clock::now();
   Outcome outcome;
   // No token at all: a grammar is at its end.
   if (newest == LLAMA_TOKEN_NULL || (!ignoreEos_ && llama_vocab_is_eog(model.vocab(), newest))) {
-    outcome.text = text_.flush();
     outcome.finish = FinishReason::Stop;
+    show(outcome, text_.flush());
     return outcome;
   }
   outcome.countsAsToken = true;
   ++generatedTokens;
   if (logprobs_) outcome.logprobs = logprobsOf(logits, newest, *logprobs_, model);
-  TextStream::Out shown = text_.push(model.piece(newest));
-  outcome.text = std::move(shown.text);
+  TextStream::Out shown = text_.push(pieceOf(newest, model));
   if (shown.stop) {
     outcome.finish = FinishReason::Stop;
-    outcome.stopString = stops_[*shown.stop];
+    if (*shown.stop < stops_.size()) outcome.stopString = stops_[*shown.stop];
   } else if (generatedTokens >= maxTokens_) {
-    outcome.text += text_.flush();
+    shown.text += text_.flush();
     outcome.finish = FinishReason::Length;
   }
+  show(outcome, std::move(shown.text));
   return outcome;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "chat-stream.h"
 #include "events.h"
 #include "model.h"
 #include "sampler.h"
@@ -49,6 +50,7 @@ class Sequence : public Work {
   struct Outcome {
     bool countsAsToken = false;          // false for the end-of-generation token
     std::string text;                    // to show now
+    std::optional<PartsRow> parts;       // what is not text; row is not set
     std::optional<LogprobRow> logprobs;  // when asked for; row is not set
     std::optional<FinishReason> finish;
     std::optional<std::string> stopString;
@@ -61,7 +63,14 @@ class Sequence : public Work {
   FinishedRow finishedRow(FinishReason reason) const;
 
  private:
+  // Delegated to with the prompt as the model takes it.
+  Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot,
+           Model::Prepared prepared);
+  void show(Outcome& outcome, std::string text);
+  std::string pieceOf(llama_token token, const Model& model) const;
+
   std::vector<llama_token> prompt_;
+  std::shared_ptr<const ChatSyntax> syntax_;  // null: the answer is plain text
   uint32_t maxTokens_ = 0;
   bool ignoreEos_ = false;
   bool cachesPrompt_ = true;
@@ -69,6 +78,8 @@ class Sequence : public Work {
   std::optional<uint32_t> logprobs_;
   Sampler sampler_;
   TextStream text_;
+  std::optional<ChatStream> chat_;
+  std::vector<llama_token> preserved_;  // shown although they are special
   Clock::time_point submittedAt_ = Clock::now();
   std::optional<Clock::time_point> startedAt_;
   std::optional<Clock::time_point> firstTokenAt_;

@@ -75,6 +75,21 @@ void Driver::drain() {
     }
   }
   for (LogprobRow& row : batch.logprobs) heard_[batch.sequence[row.row]].logprobs.push_back(std::move(row));
+  for (const PartsRow& row : batch.parts) {
+    Heard& one = heard_[batch.sequence[row.row]];
+    one.reasoning += row.reasoning;
+    for (const ToolCallDelta& delta : row.toolCalls) {
+      if (delta.index == one.toolCalls.size()) {
+        if (delta.name.empty()) throw CheckFailed("a tool call begins without its name");
+        one.toolCalls.emplace_back();
+      }
+      ToolCallDelta& call = one.toolCalls.at(delta.index);
+      call.id += delta.id;
+      call.name += delta.name;
+      call.arguments += delta.arguments;
+      ++one.toolPieces;
+    }
+  }
   for (JobRow& job : batch.jobs) jobs_[job.job] = std::move(job);
 }
 

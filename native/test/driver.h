@@ -19,6 +19,9 @@ struct Heard {
   std::vector<uint32_t> ids;
   std::string text;
   std::vector<llamaestro::LogprobRow> logprobs;
+  std::string reasoning;
+  std::vector<llamaestro::ToolCallDelta> toolCalls;  // whole ones: the pieces put together
+  uint32_t toolPieces = 0;
   uint32_t promptTokens = 0;
   uint32_t cachedTokens = 0;
   uint32_t prefilled = 0;

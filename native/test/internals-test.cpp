@@ -179,7 +179,9 @@ TEST("sampler: numbers that are not finite are an error, not a token") {
 
 TEST("template: loops and recursion without end are stopped, and the next rendering works") {
   const ModelPtr model = loadModel("tiny");
-  const std::vector<ChatMessage> messages = {{"user", "Hi"}};
+  Prompt messages;
+  messages.kind = Prompt::Kind::Messages;
+  messages.messages = {{"user", "Hi"}};
   for (const char* source :
        {"{% for i in range(1000000000) %}x{% endfor %}", "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
         "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
@@ -196,8 +198,9 @@ TEST("template: loops and recursion without end are stopped, and the next render
   const ChatTemplate good(model.get(),
                           "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt "
                           "%}<assistant>{% endif %}");
-  CHECK_EQUAL(good.render(messages), "<user>Hi<assistant>");
-  CHECK_EQUAL(good.render({{"system", "S"}, {"user", "Hi"}}), "<system>S<user>Hi<assistant>");
+  CHECK_EQUAL(good.render(messages).prompt, "<user>Hi<assistant>");
+  messages.messages = {{"system", "S"}, {"user", "Hi"}};
+  CHECK_EQUAL(good.render(messages).prompt, "<system>S<user>Hi<assistant>");
 }
 
 TEST("event sink: one wake until the owner drains, and slabs stay in step") {

@@ -262,7 +262,7 @@ TEST("sampling: penalties and DRY end a repetition that greedy choice keeps up")
     SamplingChoice choice;
     choice.temperature = 0;
     change(choice);
-    Sampler sampler(model.get(), choice, std::nullopt, prompt);
+    Sampler sampler(model.get(), choice, Constraint(), prompt);
     std::vector<llama_token> picked;
     for (int i = 0; i < 6; ++i) picked.push_back(sampler.pick(logits.data()));
     return std::count(picked.begin(), picked.end(), 30);

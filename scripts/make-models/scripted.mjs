@@ -6,7 +6,7 @@
  */
 import { kv } from './gguf-format.mjs';
 import { constantF32, rowsF32 } from './tensor-data.mjs';
-import { byteVocabulary, endToken, firstWordToken } from './vocabulary.mjs';
+import { borrowedTemplate, byteVocabulary, endToken, firstWordToken } from './vocabulary.mjs';
 
 const width = 64;
 const feedForward = 32;
@@ -53,8 +53,39 @@ const splitCharacters = [
   ' and the end.',
 ];
 
+const weatherCall = [
+  '<tool_call>',
+  '\n{"name": ',
+  '"get_weather", ',
+  '"arguments": ',
+  '{"city": ',
+  '"Paris", ',
+  '"days": 3',
+  '}}\n',
+  '</tool_call>',
+];
+
+/** Answers in the form that the template of Qwen3 asks for: thoughts, calls of tools. */
+const chats = {
+  thinker: [
+    '<think>',
+    '\nI look ',
+    'at the question. ',
+    'It is easy.\n',
+    '</think>',
+    '\n\nThe answer ',
+    'is forty-two.',
+  ],
+  caller: weatherCall,
+  'thinking-caller': ['<think>', '\nNot <tool_call> ', 'yet.\n', '</think>', '\n\nLet me look.\n', ...weatherCall],
+};
+
+/** Names of the scripts with a chat template that knows reasoning and tools. */
+export const chatNames = Object.keys(chats);
+
 function tokensOf(name) {
   if (name === 'utf8') return splitCharacters;
+  if (chats[name] !== undefined) return chats[name];
   const text = texts[name];
   if (text === undefined) throw new Error(`no script for "${name}"; there are ${scriptedNames.join(', ')}`);
   return splitText(text);
@@ -79,11 +110,16 @@ export function scriptedSentence(name) {
   return Buffer.concat(tokensOf(name).map((token) => Buffer.from(token))).toString('utf8');
 }
 
+/** One of `chatNames` as `writeGguf` takes it. */
+export async function chatModel(name, llamaCppDir) {
+  return scriptedModel(name, await borrowedTemplate(llamaCppDir, 'Qwen-Qwen3-0.6B'));
+}
+
 /** The model as `writeGguf` takes it. */
-export function scriptedModel(name) {
+export function scriptedModel(name, template) {
   const phrases = tokensOf(name);
   if (phrases.length >= width) throw new Error(`the sentence of ${name} has more phrases than the model is wide`);
-  const vocabulary = byteVocabulary(phrases);
+  const vocabulary = byteVocabulary(phrases, template);
   return {
     metadata: [...metadata(name), ...vocabulary.metadata],
     tensors: [

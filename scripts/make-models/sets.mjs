@@ -7,9 +7,10 @@ import { embedderModel, rerankerModel } from './bert.mjs';
 import { devShapes } from './dev-shapes.mjs';
 import { sparseModel } from './dev-sparse.mjs';
 import { randomModel } from './random-weights.mjs';
-import { scriptedModel } from './scripted.mjs';
+import { chatModel, chatNames, scriptedModel } from './scripted.mjs';
 
 const scripted = (name) => [name, async () => scriptedModel(name)];
+const chat = (name) => [name, (dir) => chatModel(name, dir)];
 const random = (name) => [name, (dir) => randomModel(name, dir)];
 const demoSpeakers = ['router', 'fast', 'general', 'coder', 'reasoner', 'planner', 'critic', 'summarizer'];
 const judges = [
@@ -20,7 +21,14 @@ const judges = [
 /** Set name -> model name -> recipe, a function of the llama.cpp folder. */
 export const sets = {
   demo: new Map([...demoSpeakers.map(scripted), ...judges]),
-  test: new Map([scripted('scripted'), scripted('utf8'), random('tiny'), random('prefill'), ...judges]),
+  test: new Map([
+    scripted('scripted'),
+    scripted('utf8'),
+    ...chatNames.map(chat),
+    random('tiny'),
+    random('prefill'),
+    ...judges,
+  ]),
   architectures: new Map(Object.keys(architectureShapes).map((name) => [name, async () => architectureModel(name)])),
   bench: new Map([random('15m'), random('150m')]),
   'dev-sparse': new Map(devShapes.map((shape) => [shape.role, (dir) => sparseModel(shape, dir)])),

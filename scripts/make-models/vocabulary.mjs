@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { kv } from './gguf-format.mjs';
 import { readGgufHeader } from './gguf-reader.mjs';
 
-const tokenType = { normal: 1, unknown: 2, control: 3, unused: 5, byte: 6 };
+const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 };
 
 /** The marks that begin and end a turn in `chatTemplate`. */
 const turnMarks = ['<|im_start|>', '<|im_end|>'];
@@ -16,6 +16,9 @@ const turnMarks = ['<|im_start|>', '<|im_end|>'];
 export const chatTemplate =
   "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}{%- endfor -%}" +
   "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}";
+
+/** Words that are tokens in a prompt too, as in the vocabularies of models that think and call tools. */
+const tags = ['<think>', '</think>', '<tool_call>', '</tool_call>'];
 
 /** A space, as sentence-piece vocabularies write it; without a token of its own it would cost three bytes. */
 const space = '\u2581';
@@ -29,14 +32,16 @@ export const endToken = 2;
 /**
  * A sentence-piece vocabulary in which every prompt becomes one token per byte. The words (strings or buffers, spaces
  * allowed) exist for output only: the tokenizer joins two neighbours at a time and only to known tokens, so a word of three or
- * more characters is out of its reach as long as no shorter token spells a part of it.
+ * more characters is out of its reach as long as no shorter token spells a part of it. The tags are the exception.
+ * `template` replaces the chat template.
  */
-export function byteVocabulary(words) {
+export function byteVocabulary(words, template = chatTemplate) {
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
   const tokens = ['<unk>', '<s>', '</s>', ...bytes, ...turnMarks, space, ...words.map(escapeSpaces)];
-  const { unknown, control, byte, normal } = tokenType;
+  const { unknown, control, userDefined, byte, normal } = tokenType;
+  const typeOf = (word) => (tags.includes(word) ? userDefined : normal);
   const ownTypes = [...bytes.map(() => byte), ...turnMarks.map(() => control), normal];
-  const types = [unknown, control, control, ...ownTypes, ...words.map(() => normal)];
+  const types = [unknown, control, control, ...ownTypes, ...words.map(typeOf)];
   assertOutOfReach(words);
   return {
     size: tokens.length,
@@ -58,7 +63,7 @@ export function byteVocabulary(words) {
       ['tokenizer.ggml.add_bos_token', kv.bool(true)],
       ['tokenizer.ggml.add_eos_token', kv.bool(false)],
       ['tokenizer.ggml.add_space_prefix', kv.bool(false)],
-      ['tokenizer.chat_template', kv.string(chatTemplate)],
+      ['tokenizer.chat_template', kv.string(template)],
     ],
   };
 }
@@ -87,6 +92,11 @@ export function inventedWords(count) {
   });
 }
 
+/** A chat template of the llama.cpp tree (`models/templates/NAME.jinja`). */
+export function borrowedTemplate(llamaCppDir, name) {
+  return readFile(join(llamaCppDir, 'models', 'templates', `${name}.jinja`), 'utf8');
+}
+
 /**
  * The tokenizer of a vocabulary file of the llama.cpp tree (`models/ggml-vocab-NAME.gguf`), cut or filled with unused
  * tokens to `size` (default: as it is), with a chat template of the tree (`models/templates/NAME.jinja`) when named.
@@ -104,7 +114,7 @@ export async function borrowedVocabulary(llamaCppDir, name, { size, template, id
   const resized = size === undefined || size === tokenCount ? metadata : metadata.map((pair) => resize(pair, size));
   const settings = Object.entries(ids).map(([special, id]) => [`tokenizer.ggml.${special}_token_id`, kv.u32(id)]);
   if (addBos !== undefined) settings.push(['tokenizer.ggml.add_bos_token', kv.bool(addBos)]);
-  const text = template && (await readFile(join(llamaCppDir, 'models', 'templates', `${template}.jinja`), 'utf8'));
+  const text = template && (await borrowedTemplate(llamaCppDir, template));
   const chat = text === undefined ? [] : [['tokenizer.chat_template', kv.string(text)]];
   return { size: size ?? tokenCount, metadata: [...new Map([...resized, ...settings, ...chat])] };
 }

@@ -3,6 +3,7 @@
  * shapes that cross the border and nothing of what is done with them.
  */
 import type {
+  ChatMessage,
   DeviceInfo,
   EngineInfo,
   EngineStats,
@@ -10,6 +11,7 @@ import type {
   MemoryPlan,
   SamplingOptions,
   TokenLogprob,
+  ToolCallDelta,
 } from './engine.js';
 
 /** How the addon throws and rejects: an Error with a code of `base/errors`. */
@@ -19,11 +21,23 @@ export interface NativeError extends Error {
   readonly details?: Readonly<Record<string, number | string>>;
 }
 
-/** `kind` says which of the other fields counts; token ids travel as doubles, as JavaScript has them. */
+/**
+ * `kind` says which of the other fields counts; token ids travel as doubles, as JavaScript has them. Schemas and template
+ * arguments travel as JSON text, the latter as name, text, name, text ….
+ */
 export interface NativePrompt {
   readonly kind: 'text' | 'messages' | 'tokens';
   readonly text?: string;
-  readonly messages?: readonly { readonly role: string; readonly content: string }[];
+  readonly messages?: readonly ChatMessage[];
+  readonly tools?: readonly { readonly name: string; readonly description?: string; readonly parameters?: string }[];
+  readonly toolChoice?: string;
+  /** The tool that must be called. */
+  readonly toolName?: string;
+  readonly parallelToolCalls?: boolean;
+  readonly templateArguments?: readonly string[];
+  readonly thinking?: boolean;
+  readonly reasoningBudget?: number;
+  readonly separatesReasoning?: boolean;
   readonly tokens?: Float64Array;
 }
 
@@ -40,7 +54,7 @@ export interface NativeRequest extends Omit<SamplingOptions, 'logitBias'> {
   readonly jsonSchema?: string;
 }
 
-/** Why a sequence ended; `reason` indexes stop, length, cancelled, error. */
+/** Why a sequence ended; `reason` indexes stop, length, cancelled, error, tool_calls. */
 export interface NativeFinished {
   readonly reason: number;
   readonly stopString?: string;
@@ -73,6 +87,13 @@ export interface NativeLogprob {
   readonly logprob: TokenLogprob;
 }
 
+/** What belongs to a row of kind `tokens` beside its text. */
+export interface NativeParts {
+  readonly row: number;
+  readonly reasoning?: string;
+  readonly toolCalls?: readonly ToolCallDelta[];
+}
+
 /**
  * All events of one engine since the last delivery. `words` holds `rows` rows of (sequence, kind, a, b, ids), then all
  * token ids of all rows in order; `texts` has one entry per row of kind `tokens`, in order.
@@ -86,6 +107,8 @@ export interface NativeBatch {
   readonly jobs: readonly NativeJobRow[];
   /** Of the sequences that asked for them, by row: what belongs to the ids of that row, in order. */
   readonly logprobs: readonly NativeLogprob[];
+  /** Of answers that are taken apart, by row; only rows that have more than text. */
+  readonly parts: readonly NativeParts[];
 }
 
 /** Progress of the load with that ticket, 0 … 1. */

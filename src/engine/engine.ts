@@ -6,6 +6,10 @@
  * Order of life: driver -> engine -> sequence. Closing an engine ends its sequences (`cancelled`) before it frees.
  */
 
+import type { ChatMessage, ChatOptions, ToolCallDelta } from './chat-types.js';
+
+export type { ChatMessage, ChatOptions, Tool, ToolCall, ToolCallDelta } from './chat-types.js';
+
 /** One memory device as the backend reports it; `index` counts within its kind. */
 export interface DeviceInfo {
   /** 'cpu', 'cuda0', 'metal0', 'vulkan0': the key of device budgets and limits. */
@@ -105,15 +109,10 @@ export interface EngineInfo extends ModelInfo {
   readonly loadMs: number;
 }
 
-export interface ChatMessage {
-  readonly role: string;
-  readonly content: string;
-}
-
 /** What a sequence starts from: a text (special tokens of the text are parsed), messages through the model's chat template, or token ids. */
 export type Prompt =
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'messages'; readonly messages: readonly ChatMessage[] }
+  | ({ readonly kind: 'messages'; readonly messages: readonly ChatMessage[] } & ChatOptions)
   | { readonly kind: 'tokens'; readonly tokens: readonly number[] };
 
 /** Ranges are checked before anything reaches llama.cpp; a value outside is `invalid_request` naming the field. */
@@ -211,7 +210,8 @@ export interface TokenLogprob extends TokenChance {
   readonly top: readonly TokenChance[];
 }
 
-export type FinishReason = 'stop' | 'length' | 'cancelled' | 'error';
+/** 'tool_calls': the answer ended by itself and calls tools. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'cancelled' | 'error';
 
 export interface SequenceUsage {
   readonly promptTokens: number;
@@ -240,6 +240,9 @@ export type SequenceEvent =
       readonly firstIndex: number;
       readonly ids: readonly number[];
       readonly text: string;
+      /** Of answers that are taken apart (see `ChatOptions`): reasoning that came before `text`, pieces of tool calls. */
+      readonly reasoning?: string;
+      readonly toolCalls?: readonly ToolCallDelta[];
       /** One per id; present when the request asked for `logprobs` and there are ids. */
       readonly logprobs?: readonly TokenLogprob[];
     }
@@ -291,7 +294,7 @@ export interface Engine {
    * Throws at once on bad input (`invalid_request`, `unsupported_schema`) and on a prompt that leaves no room for one token
    * (`context_length_exceeded`, details: promptTokens, contextTokensPerSlot). `listener` is called from the event loop, all
    * events of one decode step in one turn. Texts are tokenised on the calling thread: for long ones await `tokenize` and
-   * submit its ids, which gives the same sequence.
+   * submit its ids, which gives the same sequence (but no parts: an answer is taken apart only if messages were given).
    */
   submit(request: SequenceRequest, listener: (event: SequenceEvent) => void): Sequence;
   /** Called once after all listeners of a decode step ran; a place to flush. Returns the function that removes it. */

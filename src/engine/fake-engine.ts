@@ -33,6 +33,7 @@ import {
   fakeVector,
   mix,
 } from './fake-text.js';
+import { FakeParts } from './fake-parts.js';
 import { StepListeners, callListener } from './fan-out.js';
 import { checkInputs, checkPrompt, checkPurpose, checkSequenceRequest, checkText, checkTokens } from './validate.js';
 import { refuse } from './validate-values.js';
@@ -58,6 +59,7 @@ interface FakeSequence extends Sequence {
   readonly logprobs: number | undefined;
   readonly source: Generator<number, never>;
   readonly held: HeldText;
+  readonly parts: FakeParts;
   readonly submittedMs: number;
   cancelled: boolean;
   cachedTokens: number;
@@ -181,6 +183,7 @@ export class FakeEngine implements Engine {
     listener: (event: SequenceEvent) => void,
   ): FakeSequence {
     const seed = request.temperature === 0 ? 0 : (request.seed ?? Math.floor(this.parts.random.next() * 2 ** 32));
+    const parts = new FakeParts(this.parts.model, request.prompt);
     const sequence: FakeSequence = {
       id: this.nextId++,
       listener,
@@ -190,7 +193,8 @@ export class FakeEngine implements Engine {
       maxTokens: Math.min(request.maxTokens ?? Infinity, this.info.contextTokensPerSlot - tokens.length),
       ignoreEos: request.ignoreEos ?? false,
       logprobs: request.logprobs,
-      source: fakeAnswer(mix(this.parts.seed, seed, ...tokens), this.parts.model.answer),
+      source: fakeAnswer(mix(this.parts.seed, seed, ...tokens), parts.answer),
+      parts,
       held: new HeldText(request.stop ?? []),
       submittedMs: this.parts.clock.nowMs(),
       cancelled: false,
@@ -267,7 +271,7 @@ export class FakeEngine implements Engine {
     const full = sequence.generated >= sequence.maxTokens && sequence.held.matched === undefined;
     if (full) text += sequence.held.flush();
     const logprobs = sequence.logprobs === undefined ? {} : { logprobs: [fakeLogprob(id, sequence.logprobs)] };
-    this.emit(sequence, { type: 'tokens', firstIndex, ids: [id], text, ...logprobs });
+    this.emit(sequence, { type: 'tokens', firstIndex, ids: [id], ...sequence.parts.share(text), ...logprobs });
     if (sequence.held.matched !== undefined) return this.finish(sequence, 'stop');
     if (full) this.finish(sequence, 'length');
   }
@@ -313,13 +317,17 @@ export class FakeEngine implements Engine {
     this.waiting = this.waiting.filter((other) => other !== sequence);
     this.running = this.running.filter((other) => other !== sequence);
     const rest = sequence.held.flush();
-    if (rest !== '') this.emit(sequence, { type: 'tokens', firstIndex: sequence.generated, ids: [], text: rest });
+    if (rest !== '') {
+      const share = sequence.parts.share(rest);
+      this.emit(sequence, { type: 'tokens', firstIndex: sequence.generated, ids: [], ...share });
+    }
+    const isWhole = reason === 'stop' && sequence.held.matched === undefined;
     const nowMs = this.parts.clock.nowMs();
     const startedMs = sequence.startedMs ?? nowMs;
     const firstTokenMs = sequence.firstTokenMs ?? nowMs;
     this.emit(sequence, {
       type: 'finished',
-      reason,
+      reason: isWhole && sequence.parts.calls ? 'tool_calls' : reason,
       ...(sequence.held.matched === undefined ? {} : { stopString: sequence.held.matched }),
       usage: {
         promptTokens: sequence.promptTokens,

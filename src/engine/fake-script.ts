@@ -18,6 +18,10 @@ export interface FakeModel {
   readonly computeBytes: number;
   /** What every sequence says; absent: words drawn from the seed and the prompt. */
   readonly answer?: string;
+  /** What it thinks before the answer: between tags in the text, or apart where the request asks for that. */
+  readonly reasoning?: string;
+  /** What it calls instead of answering, where a request brings tools; `arguments` is JSON text. */
+  readonly toolCall?: { readonly name: string; readonly arguments: string };
   readonly loadMs: number;
   /** One decode step, however many sequences are in it. */
   readonly stepMs: number;

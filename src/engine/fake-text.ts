@@ -16,8 +16,12 @@ const ANSWER_SPREAD_BYTES = 96;
 export function fakeTokens(prompt: Prompt): readonly number[] {
   if (prompt.kind === 'tokens') return prompt.tokens;
   if (prompt.kind === 'text') return [...Buffer.from(prompt.text)];
-  const lines = prompt.messages.map((message) => `${message.role}: ${message.content}\n`);
-  return [...Buffer.from(`${lines.join('')}assistant:`)];
+  const tools = (prompt.tools ?? []).map(({ name }) => `tool ${name}\n`);
+  const lines = prompt.messages.map(({ role, content, toolCalls = [] }) => {
+    const calls = toolCalls.map((call) => `${call.name}(${call.arguments})`);
+    return `${role}: ${[content, ...calls].join(' ')}\n`;
+  });
+  return [...Buffer.from(`${[...tools, ...lines].join('')}assistant:`)];
 }
 
 /** Text of ids; the end token is silent, bytes that are not UTF-8 become U+FFFD. */

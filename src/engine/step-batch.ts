@@ -6,11 +6,20 @@ import type { ErrorCode } from '../base/errors.js';
 import { LlamaestroError, isErrorCode } from '../base/errors.js';
 import type { NativeBatch, NativeError, NativeFinished, NativePrompt, NativeRequest } from './addon-types.js';
 import { ROW_KINDS, ROW_WORDS } from './addon-types.js';
-import type { FinishReason, Prompt, SequenceEvent, SequenceRequest, TokenLogprob } from './engine.js';
+import type {
+  ChatOptions,
+  FinishReason,
+  Prompt,
+  SequenceEvent,
+  SequenceRequest,
+  TokenLogprob,
+  Tool,
+} from './engine.js';
 import { assert } from '../base/assert.js';
+import { argumentTexts, parametersText } from './validate-chat.js';
 import { schemaText } from './validate-sampling.js';
 
-const REASONS: readonly FinishReason[] = ['stop', 'length', 'cancelled', 'error'];
+const REASONS: readonly FinishReason[] = ['stop', 'length', 'cancelled', 'error', 'tool_calls'];
 
 /** Calls `take` for each event of the batch, in order. */
 export function readBatch(batch: NativeBatch, take: (sequenceId: number, event: SequenceEvent) => void): void {
@@ -18,6 +27,7 @@ export function readBatch(batch: NativeBatch, take: (sequenceId: number, event: 
   let tokenAt = batch.rows * ROW_WORDS;
   let textIndex = 0;
   let logprobAt = 0;
+  let partsAt = 0;
   for (let row = 0; row < batch.rows; row++) {
     const at = row * ROW_WORDS;
     const [sequenceId = 0, kind, a = 0, b = 0, idCount = 0] = words.subarray(at, at + ROW_WORDS);
@@ -36,11 +46,14 @@ export function readBatch(batch: NativeBatch, take: (sequenceId: number, event: 
           logprobs.push(one.logprob);
         }
         const text = batch.texts[textIndex++] ?? '';
+        const parts = batch.parts[partsAt]?.row === row ? batch.parts[partsAt++] : undefined;
         take(sequenceId, {
           type: 'tokens',
           firstIndex: a,
           ids,
           text,
+          ...(parts?.reasoning === undefined ? {} : { reasoning: parts.reasoning }),
+          ...(parts?.toolCalls === undefined ? {} : { toolCalls: parts.toolCalls }),
           ...(logprobs.length === 0 ? {} : { logprobs }),
         });
         break;
@@ -88,7 +101,31 @@ export function fromNative(thrown: unknown): LlamaestroError {
 
 /** The form in which a prompt crosses the border. */
 export function toNativePrompt(prompt: Prompt): NativePrompt {
-  return prompt.kind === 'tokens' ? { kind: 'tokens', tokens: Float64Array.from(prompt.tokens) } : prompt;
+  if (prompt.kind === 'tokens') return { kind: 'tokens', tokens: Float64Array.from(prompt.tokens) };
+  if (prompt.kind === 'text') return prompt;
+  const { kind, messages, tools, toolChoice, templateArguments, thinking, reasoning, ...rest } = prompt;
+  return {
+    ...rest,
+    kind,
+    messages,
+    ...(tools === undefined ? {} : { tools: tools.map(toNativeTool) }),
+    ...(toolChoice === undefined ? {} : toNativeChoice(toolChoice)),
+    ...(templateArguments === undefined ? {} : { templateArguments: argumentTexts(templateArguments).flat() }),
+    ...(thinking === undefined ? {} : { thinking }),
+    ...(reasoning === 'separate' ? { separatesReasoning: true } : {}),
+  };
+}
+
+function toNativeTool({ name, description, parameters }: Tool): NonNullable<NativePrompt['tools']>[number] {
+  return {
+    name,
+    ...(description === undefined ? {} : { description }),
+    ...(parameters === undefined ? {} : { parameters: parametersText(parameters) }),
+  };
+}
+
+function toNativeChoice(choice: NonNullable<ChatOptions['toolChoice']>): Partial<NativePrompt> {
+  return typeof choice === 'string' ? { toolChoice: choice } : { toolName: choice.name };
 }
 
 /** As `toNativePrompt`, for a whole request. */

@@ -4,6 +4,7 @@
  * events as they come.
  */
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
+import type { ToolCall, ToolCallDelta } from './chat-types.js';
 import type {
   Engine,
   FinishReason,
@@ -13,6 +14,7 @@ import type {
   SequenceTimings,
   SequenceUsage,
 } from './engine.js';
+import { asksForParts } from './validate-chat.js';
 import { checkSequenceRequest, refuseUnknownRequestFields } from './validate.js';
 
 /** Text (UTF-16 units) a stream keeps for a reader that lags behind; beyond it the sequence ends, `client_too_slow`. */
@@ -23,6 +25,9 @@ const INLINE_PROMPT_UNITS = 4096;
 
 export interface GenerateResult {
   readonly text: string;
+  /** Present when the answer was taken apart (see `ChatOptions`) and has some. */
+  readonly reasoning?: string;
+  readonly toolCalls?: readonly ToolCall[];
   readonly reason: Exclude<FinishReason, 'error'>;
   readonly stopString?: string;
   readonly usage: SequenceUsage;
@@ -73,7 +78,7 @@ const NO_TIMINGS: SequenceTimings = { queueMs: 0, prefillMs: 0, decodeMs: 0 };
 function start(engine: Engine, request: SequenceRequest, stream: SequenceStream): void {
   const submit = (prompt: SequenceRequest['prompt']): void =>
     stream.attach(engine.submit({ ...request, prompt }, (event) => stream.take(event)));
-  if (promptUnits(request) <= INLINE_PROMPT_UNITS) {
+  if (promptUnits(request) <= INLINE_PROMPT_UNITS || asksForParts(request.prompt)) {
     try {
       submit(request.prompt);
     } catch (thrown) {
@@ -96,7 +101,15 @@ function promptUnits({ prompt }: SequenceRequest): number {
   return 0;
 }
 
-type Ending = Omit<GenerateResult, 'text'>;
+type Ending = Omit<GenerateResult, 'text' | 'reasoning' | 'toolCalls'>;
+
+/** Puts the pieces of an answer's calls together. */
+function addPieces(calls: ToolCall[], pieces: readonly ToolCallDelta[]): void {
+  for (const { index, id, name, arguments: piece = '' } of pieces) {
+    const call = calls[index] ?? { id: '', name: '', arguments: '' };
+    calls[index] = { id: id ?? call.id, name: name ?? call.name, arguments: call.arguments + piece };
+  }
+}
 
 // Told of a handle that was collected; what runs holds the stream and never the handle.
 const forgotten = new FinalizationRegistry<SequenceStream>((stream) => {
@@ -142,6 +155,8 @@ class SequenceStream {
   private reject: (error: LlamaestroError) => void = () => undefined;
   private sequence: Sequence | undefined;
   private readonly pieces: string[] = [];
+  private reasoning = '';
+  private readonly toolCalls: ToolCall[] = [];
   private unread = '';
   private isOver = false;
   private error: LlamaestroError | undefined;
@@ -182,6 +197,10 @@ class SequenceStream {
 
   take(event: SequenceEvent): void {
     if (this.isOver) return;
+    if (event.type === 'tokens') {
+      this.reasoning += event.reasoning ?? '';
+      addPieces(this.toolCalls, event.toolCalls ?? []);
+    }
     if (event.type === 'tokens' && event.text !== '') {
       this.pieces.push(event.text);
       this.unread += event.text;
@@ -200,7 +219,12 @@ class SequenceStream {
   end(ending: Ending): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.resolve({ text: this.pieces.join(''), ...ending });
+    this.resolve({
+      text: this.pieces.join(''),
+      ...(this.reasoning === '' ? {} : { reasoning: this.reasoning }),
+      ...(this.toolCalls.length === 0 ? {} : { toolCalls: this.toolCalls }),
+      ...ending,
+    });
     this.serve();
   }
 

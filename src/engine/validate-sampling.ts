@@ -115,8 +115,8 @@ function grammarDepth(grammar: string): number {
   return depthOf(grammar.replace(/"(?:\\[^]|[^"\\])*"?|\[(?:\\[^]|[^\]\\])*\]?|#[^\n]*/g, ''), '(', ')');
 }
 
-/** Objects and arrays in one another. */
-function jsonDepth(text: string): number {
+/** Objects and arrays of a JSON text in one another. */
+export function jsonDepth(text: string): number {
   return depthOf(text.replace(/"(?:\\[^]|[^"\\])*"?/g, ''), '{[', '}]');
 }
 

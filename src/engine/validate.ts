@@ -4,6 +4,7 @@
  * the field as `engine.ts` spells it.
  */
 import type { EngineInfo, LoadOptions, Prompt, SequenceRequest } from './engine.js';
+import { checkChat, checkTurn } from './validate-chat.js';
 import { checkSampling } from './validate-sampling.js';
 import { checkBoolean, checkInteger, isIntegerIn, refuse } from './validate-values.js';
 
@@ -121,7 +122,8 @@ export function checkPrompt(prompt: Prompt, vocabSize: number): void {
     case 'text':
       return checkText('prompt', prompt.text);
     case 'messages':
-      return checkMessages(prompt.messages);
+      checkMessages(prompt.messages);
+      return checkChat(prompt);
     case 'tokens':
       return checkTokens('prompt', prompt.tokens, vocabSize);
     default:
@@ -187,6 +189,7 @@ function checkMessages(messages: readonly unknown[]): void {
       refuse('prompt', 'every message needs a role that is not empty');
     }
     checkText('prompt', message.content);
+    checkTurn(message);
   }
 }
 

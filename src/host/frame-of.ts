@@ -31,8 +31,9 @@ function terminalOf(event: SequenceEvent & { type: 'finished' }, cause: StopCaus
   switch (reason) {
     case 'stop':
     case 'length':
+    case 'tool_calls':
       // A sequence that ended by itself just before our cancel reached it has its whole answer: that is a success.
-      return { type: 'final', reason, usage, timings };
+      return { type: 'final', reason: reason === 'length' ? reason : 'stop', usage, timings };
     case 'cancelled':
       if (cause === 'asked') return { type: 'cancelled', usage, timings };
       return errorFrame(cause ?? toldToEnd());

@@ -2,6 +2,7 @@
  * The contract of `src/engine/engine.ts` as a suite: every driver that passes it may stand below the server. Knows
  * nothing of how a driver works; the files it needs are named by the subject.
  */
+import { chatContract } from './contract-chat.js';
 import { loadContract } from './contract-load.js';
 import { prefixContract } from './contract-prefix.js';
 import { samplingContract } from './contract-sampling.js';
@@ -19,6 +20,10 @@ export interface ContractFiles {
   readonly heavy: string;
   readonly embedder: string;
   readonly reranker: string;
+  /** Thinks, then says 'The answer is forty-two.' Its thought stands between <think> tags in the plain text. */
+  readonly thinker: string;
+  /** Calls get_weather with city 'Paris' and days 3 when it is given tools. */
+  readonly caller: string;
   /** Not a loadable model. */
   readonly broken: string;
 }
@@ -40,6 +45,7 @@ export function engineContract(name: string, prepare: () => Promise<ContractSubj
     sequenceContract(() => subject);
     samplingContract(() => subject);
     prefixContract(() => subject);
+    chatContract(() => subject);
     sideContract(() => subject);
   });
 }

@@ -18,6 +18,8 @@ engineContract('fake engine', async () => ({
         talk: { answer: SENTENCE, stepMs: 0, loadMs: 5 },
         endless: { stepMs: 0 },
         heavy: { stepMs: 1 },
+        thinker: { reasoning: 'I look at the question.', answer: 'The answer is forty-two.', stepMs: 0 },
+        caller: { toolCall: { name: 'get_weather', arguments: '{"city":"Paris","days":3}' }, stepMs: 0 },
         broken: { unusable: 'the file is broken' },
       },
     },
@@ -29,6 +31,8 @@ engineContract('fake engine', async () => ({
     heavy: 'heavy',
     embedder: 'embedder',
     reranker: 'reranker',
+    thinker: 'thinker',
+    caller: 'caller',
     broken: 'broken',
   },
 }));

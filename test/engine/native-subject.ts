@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { defaultAddonPath } from '../../src/engine/addon-loader.js';
 import { createNativeDriver, type NativeDriver } from '../../src/engine/native-engine.js';
 import {
+  chatModel,
   embedderModel,
   modelsDirectory,
   prefillModel,
@@ -30,6 +31,8 @@ export async function nativeSubject(): Promise<ContractSubject & { readonly driv
       heavy: await prefillModel(),
       embedder: await embedderModel(),
       reranker: await rerankerModel(),
+      thinker: await chatModel('thinker'),
+      caller: await chatModel('caller'),
       broken,
     },
   };

@@ -20,7 +20,7 @@ function batch(
 ): NativeBatch {
   const { tokens = [], ...others } = rest;
   const words = Uint32Array.from([...rows.flat(), ...tokens]);
-  return { engine: 1, rows: rows.length, words, texts: [], finished: [], jobs: [], logprobs: [], ...others };
+  return { engine: 1, rows: rows.length, words, texts: [], finished: [], jobs: [], logprobs: [], parts: [], ...others };
 }
 
 function read(from: NativeBatch): [number, SequenceEvent][] {
@@ -30,6 +30,32 @@ function read(from: NativeBatch): [number, SequenceEvent][] {
 }
 
 describe('engine/step-batch', () => {
+  it('gives each row what was thought and called in it', () => {
+    const toolCalls = [{ index: 0, id: 'call_1', name: 'f', arguments: '{' }];
+    const events = read(
+      batch(
+        [
+          [5, 2, 0, 0, 1],
+          [6, 2, 0, 0, 1],
+          [5, 2, 1, 0, 1],
+        ],
+        {
+          tokens: [1, 2, 3],
+          texts: ['', 'b', ''],
+          parts: [
+            { row: 0, reasoning: 'Hm' },
+            { row: 2, toolCalls },
+          ],
+        },
+      ),
+    );
+    expect(events.map(([, event]) => event)).to.deep.equal([
+      { type: 'tokens', firstIndex: 0, ids: [1], text: '', reasoning: 'Hm' },
+      { type: 'tokens', firstIndex: 0, ids: [2], text: 'b' },
+      { type: 'tokens', firstIndex: 1, ids: [3], text: '', toolCalls },
+    ]);
+  });
+
   it('gives each row its own ids and text', () => {
     const events = read(
       batch(
@@ -119,7 +145,7 @@ describe('engine/step-batch', () => {
   it('stops at a row it does not know, a finished row that is not there, a reason without a name', () => {
     expect(() => read(batch([[1, 9, 0, 0, 0]], {}))).to.throw(/unknown kind/);
     expect(() => read(batch([[1, 3, 0, 0, 0]], {}))).to.throw(/missing/);
-    expect(() => read(batch([[1, 3, 0, 0, 0]], { finished: [{ ...FINISHED, reason: 4 }] }))).to.throw(/reason/);
+    expect(() => read(batch([[1, 3, 0, 0, 0]], { finished: [{ ...FINISHED, reason: 5 }] }))).to.throw(/reason/);
   });
 
   it('keeps code, field and counts of a native error; a code outside the list becomes internal', () => {

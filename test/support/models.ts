@@ -30,6 +30,11 @@ export async function splitCharacterModel(): Promise<string> {
   return makeOne('test', 'utf8');
 }
 
+/** Answers in the form of Qwen3, whose template it has: with a thought, with a call of get_weather, with both. */
+export async function chatModel(name: 'thinker' | 'caller' | 'thinking-caller'): Promise<string> {
+  return makeOne('test', name);
+}
+
 /** Two layers of random weights and a vocabulary of bytes and syllables: what it says depends on the prompt and rarely ends by itself. */
 export async function tinyModel(): Promise<string> {
   return makeOne('test', 'tiny');
