@@ -1,7 +1,7 @@
 /** Types of scripts/make-models/index.mjs, for the TypeScript that imports it. */
 
-/** 'demo', 'test', 'architectures' and 'bench' hold whole models; 'dev-sparse' holds true headers over empty tensor data. */
-export type SetName = 'demo' | 'test' | 'architectures' | 'bench' | 'dev-sparse';
+/** 'demo', 'test', 'architectures', 'bench' and 'bench-gpu' hold whole models; 'dev-sparse' holds true headers over empty tensor data. */
+export type SetName = 'demo' | 'test' | 'architectures' | 'bench' | 'bench-gpu' | 'dev-sparse';
 
 export const setNames: readonly SetName[];
 

@@ -63,6 +63,18 @@ export const randomShapes = {
     tied: true,
     vocabulary: async (dir) => borrowedVocabulary(dir, 'qwen2', qwenChat),
   },
+  '600m': {
+    architecture: 'qwen3',
+    contextTokens: 40960,
+    width: 1024,
+    layers: 28,
+    heads: 16,
+    keyValueHeads: 8,
+    headWidth: 128,
+    feedForward: 3072,
+    tied: true,
+    vocabulary: async (dir) => borrowedVocabulary(dir, 'qwen2', qwenChat),
+  },
 };
 
 const plainTemplate =

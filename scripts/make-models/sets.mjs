@@ -31,6 +31,7 @@ export const sets = {
   ]),
   architectures: new Map(Object.keys(architectureShapes).map((name) => [name, async () => architectureModel(name)])),
   bench: new Map([random('15m'), random('150m')]),
+  'bench-gpu': new Map([random('600m')]),
   'dev-sparse': new Map(devShapes.map((shape) => [shape.role, (dir) => sparseModel(shape, dir)])),
 };
 
