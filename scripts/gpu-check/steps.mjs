@@ -70,7 +70,7 @@ export async function runSteps({ budgetMs, gpu, shape, only }) {
     }
     writeResult(result);
   }
-  context.say(`complete: ${path.relative(rootDir, resultFile)}`);
+  context.say(`${only ?? 'complete'}: ${path.relative(rootDir, resultFile)}`);
   return 0;
 }
 
