@@ -4,8 +4,8 @@
  *   node bench/engine-over-http.mjs --model FILE.gguf [--streams 16] [--tokens 128] [--rounds 5]
  */
 import { parseArgs } from 'node:util';
-import { loadModel } from '../dist/engine/index.js';
 import { complete, median, promptOf, together, warmUp } from './lib/client.mjs';
+import { sequence, sequencesTogether, textPrompt, withEngine } from './lib/engine.mjs';
 import { startOurs } from './lib/servers.mjs';
 
 const { values } = parseArgs({
@@ -19,37 +19,16 @@ const { values } = parseArgs({
 const [slots, maxTokens, rounds] = [values.streams, values.tokens, values.rounds].map(Number);
 const contextTokens = slots * 512;
 
-function sequence(engine, prompt, limit) {
-  return new Promise((resolve, reject) => {
-    const startMs = performance.now();
-    let firstMs;
-    engine.submit(
-      { prompt: { kind: 'text', text: prompt }, maxTokens: limit, temperature: 0, ignoreEos: true },
-      (event) => {
-        if (event.type === 'tokens') firstMs ??= performance.now() - startMs;
-        if (event.type !== 'finished') return;
-        if (event.reason === 'error') reject(event.error);
-        else resolve({ firstMs, tokens: event.usage.completionTokens });
-      },
-    );
-  });
-}
+const request = (salt, limit) => ({ prompt: textPrompt(promptOf(16, salt)), maxTokens: limit });
 
 async function inProcess() {
-  const engine = await loadModel({ file: values.model, purpose: 'generate', contextTokens, slots });
-  try {
-    await sequence(engine, promptOf(16, 5), 8);
+  return withEngine({ file: values.model, contextTokens, slots }, async (engine) => {
+    await sequence(engine, request(5, 8));
     const firsts = [];
-    for (let round = 0; round < 9; round++) firsts.push((await sequence(engine, promptOf(16, round), 1)).firstMs);
-    const startMs = performance.now();
-    const runs = await Promise.all(
-      Array.from({ length: slots }, (_, index) => sequence(engine, promptOf(16, index), maxTokens)),
-    );
-    const seconds = (performance.now() - startMs) / 1000;
-    return { firstMs: median(firsts), rate: runs.reduce((sum, run) => sum + run.tokens, 0) / seconds };
-  } finally {
-    await engine.close();
-  }
+    for (let round = 0; round < 9; round++) firsts.push((await sequence(engine, request(round, 1))).firstMs);
+    const { tokensPerSecond } = await sequencesTogether(engine, slots, (index) => request(index, maxTokens));
+    return { firstMs: median(firsts), rate: tokensPerSecond };
+  });
 }
 
 async function overHttp() {

@@ -4,7 +4,7 @@
  */
 import { parseArgs } from 'node:util';
 import { median, promptOf, together, warmUp } from './lib/client.mjs';
-import { startOurs, startPeer } from './lib/servers.mjs';
+import { THREADS, startOurs, startPeer } from './lib/servers.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +21,7 @@ const context = slots * 512;
 const sides = {
   llamaestro: () => startOurs(['--model', values.model, '--context', String(context), '--slots', String(slots)]),
   'llama-server': () =>
-    startPeer(values.peer, ['-m', values.model, '-c', String(context), '-np', String(slots), '-t', '2']),
+    startPeer(values.peer, ['-m', values.model, '-c', String(context), '-np', String(slots), '-t', String(THREADS)]),
 };
 
 const rates = {};

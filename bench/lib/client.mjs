@@ -64,7 +64,7 @@ export async function together(url, count, bodyOf) {
 
 /** A prompt of about `words` tokens that differs from run to run in its first word. */
 export function promptOf(words, salt) {
-  return Array.from({ length: words }, (_, index) => `w${(index * 7 + salt) % 10}`).join(' ');
+  return Array.from({ length: words }, (_, index) => `w${index === 0 ? salt : (index * 7 + salt) % 10}`).join(' ');
 }
 
 /** Runs `count` streams for a while: a server is measured as it is after its first minute, compiled and with warm caches. */

@@ -3,14 +3,23 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, openSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const READY_MS = 60_000;
 /** A llama-server told to end sometimes never does (seen: all its threads waiting for each other). */
 const STOP_MS = 10_000;
+
+/** Compute threads of both sides. */
+export const THREADS = availableParallelism();
+
+/** The environment of a program whose shared libraries lie in `folder`, beside it. */
+export function libraryEnv(folder) {
+  const known = process.env.LD_LIBRARY_PATH;
+  return { ...process.env, LD_LIBRARY_PATH: known ? `${folder}:${known}` : folder };
+}
 
 /** A port that was free a moment ago. */
 export async function freePort() {
@@ -63,6 +72,7 @@ export async function startPeer(binary, args) {
   const port = await freePort();
   const child = spawn(binary, ['--host', '127.0.0.1', '--port', String(port), '--no-webui', ...args], {
     stdio: 'ignore',
+    env: libraryEnv(dirname(binary)),
   });
   const url = `http://127.0.0.1:${port}`;
   await waitFor(`${url}/health`, child);
