@@ -33,12 +33,15 @@ console.log(
   `node-llama-cpp: llama.cpp ${llama.llamaCppRelease.release}, ${llama.buildType}; ours: ${buildDescription()}`,
 );
 
+/** Tokens made; each becomes text, as ours do. */
 async function peerSequence(model, sequence, index) {
-  let tokens = 0;
+  let [tokens, text] = [0, ''];
   const prompt = model.tokenize(promptOf(16, index));
   for await (const token of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
-    if (model.detokenize([token]) !== undefined && ++tokens === maxTokens) break;
+    text += model.detokenize([token]);
+    if (++tokens === maxTokens) break;
   }
+  if (text === '') throw new Error('node-llama-cpp made no text');
   return tokens;
 }
 

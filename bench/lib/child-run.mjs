@@ -6,6 +6,7 @@ import { once } from 'node:events';
 const GRACE_MS = 5000;
 const LOOK_MS = 100;
 const running = new Set();
+let isEnding = false;
 
 /** Signals a process group; false when nobody is left in it. */
 function signalGroup(group, signal) {
@@ -30,13 +31,15 @@ async function end(group, signal, waitMs) {
 
 const sweep = async (group) => (await end(group, 'SIGTERM', GRACE_MS)) || end(group, 'SIGKILL', GRACE_MS);
 
-/** Ends what runs; for a signal to this process. */
+/** Ends what runs and starts nothing more; for a signal to this process. */
 export async function endAll() {
+  isEnding = true;
   await Promise.all([...running].map(sweep));
 }
 
 /** Runs node with `args`: what it printed, and why it failed where it did. */
 export async function runNode(args, { limitMs, env }) {
+  if (isEnding) return { output: '', failure: 'not started' };
   const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env });
   running.add(child.pid);
   let [output, errors, isLate] = ['', '', false];
