@@ -72,7 +72,13 @@ const LEFTOVERS = /\b(TODO|FIXME|XXX|HACK)\b|\b(describe|it)\.(only|skip)\(/;
 /** Second implementations of a port, for the simulator and for embedders' tests. */
 const DOUBLES = ['src/bus/sim-bus.ts', 'src/journal/memory-journal.ts'];
 /** Files that are started or imported by name from outside. */
-const ENTRIES = ['src/main.ts', 'src/cli/main.ts', 'src/host/host-main.ts', 'src/engine/native.ts'];
+const ENTRIES = [
+  'src/main.ts',
+  'src/cli/main.ts',
+  'src/host/host-main.ts',
+  'src/engine/native.ts',
+  'src/engine/trial-entry.ts',
+];
 
 const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
   cwd: ROOT,

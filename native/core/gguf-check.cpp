@@ -171,6 +171,29 @@ void checkCounts(const GgufReader& reader, const Metadata& metadata, const GgufS
   }
 }
 
+// The part of a head that turns with the position lies inside the head; else the first step ends the process or writes
+// where it must not.
+void checkRotation(const GgufReader& reader, const Metadata& metadata, const GgufSummary& summary) {
+  constexpr double kMost = 4294967295.0;
+  const std::string prefix = summary.architecture + ".";
+  const auto number = [&](const char* key, double otherwise) {
+    return integerOf(reader, metadata, prefix + key, 0, kMost, otherwise);
+  };
+  const double heads = number("attention.head_count", 0);
+  const double derived = heads > 0 ? std::floor(number("embedding_length", 0) / heads) : kMost;
+  const double full = number("attention.key_length", derived);
+  const double turning = number("rope.dimension_count", 0);
+  const auto check = [&](const char* key, double dimensions, double head) {
+    if (dimensions > head || std::fmod(dimensions, 2) != 0) {
+      reader.refuse(prefix + key + " does not fit into a head of " + std::to_string(static_cast<uint64_t>(head)));
+    }
+  };
+  check("rope.dimension_count", turning, full);
+  if (metadata.count(prefix + "attention.key_length_swa") == 0) return;
+  const char* key = "rope.dimension_count_swa";
+  check(key, number(key, turning), number("attention.key_length_swa", full));
+}
+
 // One file: its header and the extents of its tensors.
 GgufSummary checkPart(const std::string& path, double expectedSplit) {
   GgufReader reader(path);
@@ -206,7 +229,10 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
     // Files without pooling say so with a number out of range.
     const double pooling = integerOf(reader, metadata, prefix + "pooling_type", -1, 4294967295.0, -1);
     summary.poolingType = pooling > 4 ? -1 : static_cast<int>(pooling);
-    if (summary.tensorCount > 0) checkCounts(reader, metadata, summary);
+    if (summary.tensorCount > 0) {
+      checkCounts(reader, metadata, summary);
+      checkRotation(reader, metadata, summary);
+    }
     checkVocabulary(reader, metadata, vocabulary);
     const auto tokens = metadata.find(kTokensKey);
     if (tokens != metadata.end())

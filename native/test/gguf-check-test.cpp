@@ -162,6 +162,12 @@ TEST("gguf check: every damaged header is refused with a sentence") {
   checkRefused(shape, "expert_used_count");
   shape.moreKeys = Header().keyNumber("llama.nextn_predict_layers", 3).bytes();
   checkRefused(shape, "nextn_predict_layers");
+  shape.extraKeys = 2;
+  for (const uint32_t turning : {34u, 7u}) {
+    const Header keys = Header().keyNumber("llama.attention.key_length", 32);
+    shape.moreKeys = Header(keys).keyNumber("llama.rope.dimension_count", turning).bytes();
+    checkRefused(shape, "rope.dimension_count");
+  }
   shape = {};
   shape.type = 8;
   checkRefused(shape, "quantised vector");

@@ -6,6 +6,7 @@
 import type { DeviceInfo, Engine, LoadOptions, MemoryPlan } from './engine.js';
 import type { LogLevel, LogListener } from './log-listeners.js';
 import { createNativeDriver } from './native-engine.js';
+import { tryModel as tryInChild, type TrialLimits } from './trial.js';
 import { refuseUnknownLoadFields } from './validate.js';
 
 export { LlamaestroError } from '../base/errors.js';
@@ -18,6 +19,7 @@ export type { LogLevel, LogListener } from './log-listeners.js';
 export { createNativeDriver } from './native-engine.js';
 export type { NativeDriver } from './native-engine.js';
 export { MAX_UNREAD_UNITS, generate } from './token-stream.js';
+export type { TrialLimits } from './trial.js';
 export type { GenerateResult, TokenStream } from './token-stream.js';
 
 export interface LoadHooks {
@@ -25,6 +27,8 @@ export interface LoadHooks {
   readonly onProgress?: (fraction: number) => void;
   /** Aborting frees everything and rejects with `cancelled`. */
   readonly signal?: AbortSignal;
+  /** For a file from strangers: `tryModel` first, within these limits. */
+  readonly untrusted?: boolean | Pick<TrialLimits, 'timeoutMs' | 'memoryBytes'>;
 }
 
 /**
@@ -34,7 +38,22 @@ export interface LoadHooks {
 export async function loadModel(options: LoadOptions, hooks: LoadHooks = {}): Promise<Engine> {
   const driver = createNativeDriver();
   refuseUnknownLoadFields(options);
+  if (hooks.untrusted !== undefined && hooks.untrusted !== false) {
+    const limits = hooks.untrusted === true ? {} : hooks.untrusted;
+    await tryInChild(options, { ...limits, ...(hooks.signal === undefined ? {} : { signal: hooks.signal }) });
+  }
   return driver.load(options, hooks.onProgress, hooks.signal);
+}
+
+/**
+ * Plans, loads and computes a few tokens in a short-lived child process, so that a hostile or damaged file ends that one
+ * and not this. Errors: as `loadModel`; `model_unusable` when the process died, computed numbers that are none, or took too
+ * long.
+ */
+export async function tryModel(options: LoadOptions, limits: TrialLimits = {}): Promise<void> {
+  createNativeDriver();
+  refuseUnknownLoadFields(options);
+  return tryInChild(options, limits);
 }
 
 /** Bytes per device that loading these options would take, before any is allocated. Errors: as `EngineDriver.planMemory`. */

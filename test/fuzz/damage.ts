@@ -114,11 +114,27 @@ function changeKey(whole: Buffer, map: HeaderMap, random: SeededRandom): Damaged
       return spliced(whole, map, place, [entryOf], `${place.key} as type ${type}: ${value.what}`);
     }
     default: {
+      if (isInteger(place.type) && random.chance(0.4)) return nearby(whole, place, random);
       const value = place.type === ARRAY_TYPE ? otherArray(whole, place, random) : randomValue(place.type, random);
       const entryOf = Buffer.concat([name, u32(place.type), value.bytes]);
       return spliced(whole, map, place, [entryOf], `${place.key}: ${value.what}`);
     }
   }
+}
+
+function isInteger(type: number): boolean {
+  return ![STRING_TYPE, ARRAY_TYPE, 6, 7, 12].includes(type);
+}
+
+/** A number that is only a little off: what contradicts the shapes rather than every bound. */
+function nearby(whole: Buffer, place: KeyPlace, random: SeededRandom): Damaged {
+  const bytes = Buffer.from(whole);
+  const width = place.end - place.valueAt;
+  const now = bytes.readUIntLE(place.valueAt, Math.min(width, 6));
+  const other = random.pick([now + 1, now - 1, now * 2, Math.floor(now / 2), now * 3, now + 32]);
+  const value = Math.max(0, other) % 2 ** (8 * Math.min(width, 6));
+  bytes.writeUIntLE(value, place.valueAt, Math.min(width, 6));
+  return { bytes, what: `${place.key}: ${value} for ${now}` };
 }
 
 /** Puts `entries` in place of one, moves the data so that it stays aligned, and corrects the count. */

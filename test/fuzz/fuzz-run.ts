@@ -24,6 +24,7 @@ export interface FuzzOutcome {
   readonly code?: string;
   readonly detail: string;
   readonly what: string;
+  /** CPU time. */
   readonly tookMs: number;
 }
 

@@ -31,7 +31,7 @@ for (const kind of kinds) {
   const report = await runCases(cases, keepIn, (one, text) => {
     if (values.say) process.stdout.write(`${kind} ${one.seed} ${one.base.split('/').at(-1)}: ${text}\n`);
   });
-  process.stdout.write(`${kind}: ${report.cases} files, slowest ${Math.round(report.slowestMs)} ms\n`);
+  process.stdout.write(`${kind}: ${report.cases} files, slowest ${Math.round(report.slowestMs)} ms of CPU\n`);
   for (const [ending, count] of [...report.endings].sort(([, left], [, right]) => right - left)) {
     process.stdout.write(`  ${String(count).padStart(5)} ${ending.split('\n')[0]}\n`);
   }
