@@ -4,6 +4,7 @@
  */
 import { architectureModel, architectureShapes } from './architectures.mjs';
 import { embedderModel, rerankerModel } from './bert.mjs';
+import { copierModel } from './copier.mjs';
 import { devShapes } from './dev-shapes.mjs';
 import { sparseModel } from './dev-sparse.mjs';
 import { randomModel } from './random-weights.mjs';
@@ -13,6 +14,7 @@ const scripted = (name) => [name, async () => scriptedModel(name)];
 const chat = (name) => [name, (dir) => chatModel(name, dir)];
 const random = (name) => [name, (dir) => randomModel(name, dir)];
 const demoSpeakers = ['router', 'fast', 'general', 'coder', 'reasoner', 'planner', 'critic', 'summarizer'];
+const copier = ['copier', async () => copierModel()];
 const judges = [
   ['embedder', embedderModel],
   ['reranker', rerankerModel],
@@ -27,6 +29,7 @@ export const sets = {
     ...chatNames.map(chat),
     random('tiny'),
     random('prefill'),
+    copier,
     ...judges,
   ]),
   architectures: new Map(Object.keys(architectureShapes).map((name) => [name, async () => architectureModel(name)])),

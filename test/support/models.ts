@@ -40,6 +40,11 @@ export async function tinyModel(): Promise<string> {
   return makeOne('test', 'tiny');
 }
 
+/** Goes on as its prompt began: after a token it says what followed that token before. One token per byte of prompt. */
+export async function copierModel(): Promise<string> {
+  return makeOne('test', 'copier');
+}
+
 /** About 28M random weights, one token per byte of prompt: 2000 tokens of prompt take about a second or more on two cores. */
 export async function prefillModel(): Promise<string> {
   return makeOne('test', 'prefill');
