@@ -33,7 +33,7 @@ std::vector<std::string> EngineWrap::define(Napi::Env env, Environment& environm
       InstanceMethod<&EngineWrap::submit>("submit"),     InstanceMethod<&EngineWrap::cancel>("cancel"),
       InstanceMethod<&EngineWrap::tokenize>("tokenize"), InstanceMethod<&EngineWrap::detokenize>("detokenize"),
       InstanceMethod<&EngineWrap::embed>("embed"),       InstanceMethod<&EngineWrap::rerank>("rerank"),
-      InstanceMethod<&EngineWrap::close>("close"),
+      InstanceMethod<&EngineWrap::classify>("classify"), InstanceMethod<&EngineWrap::close>("close"),
   };
   environment.engineClass() = Napi::Persistent(DefineClass(env, "NativeHandle", methods));
   std::vector<std::string> names;
@@ -115,6 +115,11 @@ Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
 Napi::Value EngineWrap::rerank(const Napi::CallbackInfo& info) {
   return startJob(info.Env(), [query = info[0].As<Napi::String>().Utf8Value(), documents = toStrings(info[1])](
                                   Engine& engine) { return engine.rerank(query, documents); });
+}
+
+Napi::Value EngineWrap::classify(const Napi::CallbackInfo& info) {
+  return startJob(info.Env(), [prompt = toPrompt(info[0].As<Napi::Object>()), labels = toStrings(info[1])](
+                                  Engine& engine) { return engine.classify(prompt, labels); });
 }
 
 // The start tokenizes, so it has a thread; what it starts is one more open work, which ends with the JobRow.

@@ -32,6 +32,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value detokenize(const Napi::CallbackInfo& info);
   Napi::Value embed(const Napi::CallbackInfo& info);
   Napi::Value rerank(const Napi::CallbackInfo& info);
+  Napi::Value classify(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   using JobStart = std::function<Result<uint32_t>(Engine&)>;

@@ -82,7 +82,9 @@ void DecodeLoop::admitWaiting() {
     active_.push_back(sequence);
     parts_.counters.waiting.fetch_sub(1);
     parts_.counters.running.fetch_add(1);
-    parts_.sink.started(sequence->id, sequence->promptTokens(), sequence->cachedTokens);
+    if (!sequence->isJob()) {
+      parts_.sink.started(sequence->id, sequence->promptTokens(), sequence->cachedTokens);
+    }
   }
 }
 
@@ -157,7 +159,9 @@ void DecodeLoop::advance(const SequencePtr& sequence, const DecodeRow& row) {
     sequence->doneTokens += count;
     sequence->waitedSteps = 0;
     parts_.counters.promptTokens.fetch_add(count);
-    parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
+    if (!sequence->isJob()) {
+      parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
+    }
   }
   if (!row.wantsOutput) return;
   try {
@@ -171,6 +175,10 @@ void DecodeLoop::advance(const SequencePtr& sequence, const DecodeRow& row) {
 
 void DecodeLoop::emitSample(const SequencePtr& sequence, const float* logits) {
   Sequence::Outcome outcome = sequence->sample(logits, parts_.model);
+  if (outcome.rewindTo && !llama_memory_seq_rm(memory_, sequence->slot, *outcome.rewindTo, -1)) {
+    throw Failure(codes::kInvalidRequest, "this model cannot go back: its labels must differ in their first tokens",
+                  "labels");
+  }
   const size_t count = outcome.countsAsToken ? 1 : 0;
   parts_.counters.generatedTokens.fetch_add(count);
   if (count > 0 || !outcome.text.empty() || outcome.parts) {
@@ -205,7 +213,11 @@ void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
     parts_.counters.waiting.fetch_sub(1);
   }
   parts_.works.remove(sequence->id);
-  parts_.sink.finished(sequence->id, std::move(row));
+  if (sequence->isJob()) {
+    parts_.sink.job(sequence->jobRow(row));
+  } else {
+    parts_.sink.finished(sequence->id, std::move(row));
+  }
 }
 
 void DecodeLoop::endAll() {

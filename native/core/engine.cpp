@@ -48,7 +48,8 @@ class Engine::Impl {
        const std::function<bool()>& cancelled);
   ~Impl() { close(); }
 
-  Result<uint32_t> submit(const SequenceRequest& request);
+  using MakeSequence = std::function<std::shared_ptr<Sequence>(uint32_t id, const Model&, uint32_t tokensPerSlot)>;
+  Result<uint32_t> submit(const MakeSequence& make);
   Result<uint32_t> postJob(const std::function<std::vector<std::vector<llama_token>>(const Model&)>& inputs,
                            Purpose purpose);
   void cancel(uint32_t id);
@@ -193,12 +194,12 @@ bool Engine::Impl::takeWaitingPlace() {
   return true;
 }
 
-Result<uint32_t> Engine::Impl::submit(const SequenceRequest& request) {
+Result<uint32_t> Engine::Impl::submit(const MakeSequence& make) {
   return withModel<uint32_t>([&](const Model& loaded) {
     if (!decodeLoop) {
       throw Failure(codes::kInvalidRequest, "this model was loaded for purpose " + info.purpose, "purpose");
     }
-    auto sequence = std::make_shared<Sequence>(++lastId, request, loaded, plan.shape.tokensPerSlot);
+    const std::shared_ptr<Sequence> sequence = make(++lastId, loaded, plan.shape.tokensPerSlot);
     if (!takeWaitingPlace()) {
       throw Failure(codes::kQueueFull, "this model has " + std::to_string(kMaxWaitingSequences) + " requests waiting");
     }
@@ -302,7 +303,19 @@ MemoryPlan Engine::memory() const {
 }
 
 EngineStats Engine::stats() const { return impl_->counters->read(); }
-Result<uint32_t> Engine::submit(const SequenceRequest& request) { return impl_->submit(request); }
+
+Result<uint32_t> Engine::submit(const SequenceRequest& request) {
+  return impl_->submit([&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
+    return std::make_shared<Sequence>(id, request, model, tokensPerSlot);
+  });
+}
+
+Result<uint32_t> Engine::classify(const Prompt& prompt, const std::vector<std::string>& labels) {
+  return impl_->submit([&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
+    return std::make_shared<Sequence>(id, prompt, labels, model, tokensPerSlot);
+  });
+}
+
 void Engine::cancel(uint32_t id) { impl_->cancel(id); }
 
 Result<std::vector<uint32_t>> Engine::tokenize(const Prompt& prompt) const {

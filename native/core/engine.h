@@ -72,6 +72,11 @@ class Engine {
   Result<uint32_t> embed(const std::vector<std::string>& inputs);
   Result<uint32_t> rerank(const std::string& query, const std::vector<std::string>& documents);
 
+  // Queues a job of a generating engine: a JobRow with the natural logarithm of each label's probability to follow the
+  // prompt, normalised over the labels (see label-scorer.h). Waits and runs beside the sequences, as one of them.
+  // Errors at once as submit.
+  Result<uint32_t> classify(const Prompt& prompt, const std::vector<std::string>& labels);
+
   // Moves all events since the last call out and re-arms the wake. Works after close too: the last Finished events.
   EventBatch drain();
 

@@ -60,6 +60,40 @@ Constraint constraintOf(const SequenceRequest& request, const Model& model, cons
   return Constraint(model.vocab(), *syntax, std::move(asked));
 }
 
+// Tokens of a label as it stands behind a line break: some tokenizers put a space before the first word of a text.
+std::vector<llama_token> labelTokens(const std::string& label, const Model& model) {
+  const std::vector<llama_token> before = model.tokenizeText("\n", false, false);
+  std::vector<llama_token> tokens = model.tokenizeText("\n" + label, false, false);
+  const bool isBehind = tokens.size() > before.size() && std::equal(before.begin(), before.end(), tokens.begin());
+  if (!isBehind) return model.tokenizeText(label, false, false);
+  tokens.erase(tokens.begin(), tokens.begin() + static_cast<ptrdiff_t>(before.size()));
+  return tokens;
+}
+
+LabelScorer scorerOf(const std::vector<std::string>& labels, const Model& model) {
+  const auto refuse = [](const std::string& why) { throw Failure(codes::kInvalidRequest, why, "labels"); };
+  if (labels.size() < 2 || labels.size() > kMaxLabels) {
+    refuse("labels takes 2 to " + std::to_string(kMaxLabels) + " texts");
+  }
+  std::vector<std::vector<llama_token>> all;
+  for (const std::string& label : labels) {
+    if (label.empty() || label.size() > kMaxLabelBytes) {
+      refuse("a label has 1 to " + std::to_string(kMaxLabelBytes) + " bytes");
+    }
+    all.push_back(labelTokens(label, model));
+    if (all.back().empty()) refuse("a label has no tokens");
+    if (std::find(all.begin(), all.end() - 1, all.back()) != all.end() - 1) refuse("two labels are the same tokens");
+  }
+  return LabelScorer(all);
+}
+
+SequenceRequest requestOf(const Prompt& prompt) {
+  SequenceRequest request;
+  request.prompt = prompt;
+  request.temperature = 0;
+  return request;
+}
+
 // The stops of a request, then those of its chat.
 std::vector<std::string> allStops(const SequenceRequest& request, const ChatSyntax* syntax) {
   std::vector<std::string> stops = checkStops(request.stop);
@@ -115,6 +149,16 @@ Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& mod
   }
 }
 
+Sequence::Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::string>& labels, const Model& model,
+                   uint32_t tokensPerSlot)
+    : Sequence(id, requestOf(prompt), model, tokensPerSlot) {
+  scorer_ = scorerOf(labels, model);
+  if (promptTokens() + scorer_->deepest() <= tokensPerSlot) return;
+  throw Failure(codes::kContextLengthExceeded, "the prompt leaves no room for the labels", "prompt",
+                {{"promptTokens", static_cast<double>(promptTokens())},
+                 {"contextTokensPerSlot", static_cast<double>(tokensPerSlot)}});
+}
+
 SlotView Sequence::view() const {
   SlotView view;
   view.slot = static_cast<uint32_t>(slot);
@@ -156,7 +200,35 @@ void Sequence::show(Outcome& outcome, std::string text) {
   outcome.parts = PartsRow{0, std::move(parts.reasoning), std::move(parts.toolCalls)};
 }
 
+Sequence::Outcome Sequence::score(const float* logits, const Model& model) {
+  if (!firstTokenAt_) firstTokenAt_ = Clock::now();
+  Outcome outcome;
+  const std::optional<LabelScorer::Step> step = scorer_->take(logits, static_cast<int32_t>(model.vocabSize()));
+  if (!step) {
+    outcome.finish = FinishReason::Stop;
+    return outcome;
+  }
+  // The cache holds the prompt and `generatedTokens` behind it.
+  if (generatedTokens >= step->depth) outcome.rewindTo = static_cast<llama_pos>(promptTokens() + step->depth - 1);
+  newest = step->token;
+  generatedTokens = step->depth;
+  return outcome;
+}
+
+JobRow Sequence::jobRow(const FinishedRow& end) const {
+  JobRow row;
+  row.job = id;
+  row.width = 1;
+  if (end.reason == FinishReason::Stop) {
+    row.values = scorer_->scores();
+  } else {
+    row.error = end.error.value_or(Error{codes::kCancelled, "the job was cancelled", {}, {}});
+  }
+  return row;
+}
+
 Sequence::Outcome Sequence::sample(const float* logits, const Model& model) {
+  if (scorer_) return score(logits, model);
   newest = sampler_.pick(logits);
   if (!firstTokenAt_) firstTokenAt_ = Clock::now();
   Outcome outcome;

@@ -8,6 +8,7 @@
 
 #include "chat-stream.h"
 #include "events.h"
+#include "label-scorer.h"
 #include "model.h"
 #include "sampler.h"
 #include "scheduler.h"
@@ -23,6 +24,10 @@ class Sequence : public Work {
   // Checks the request against the model and the context. Throws Failure invalid_request, unsupported_schema,
   // context_length_exceeded or model_unusable.
   Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot);
+
+  // One that scores labels instead of saying something: it has no events and ends with a JobRow. Throws as above.
+  Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::string>& labels, const Model& model,
+           uint32_t tokensPerSlot);
 
   // Where it stands.
   static constexpr int32_t kNoSlot = -1;
@@ -54,6 +59,7 @@ class Sequence : public Work {
     std::optional<LogprobRow> logprobs;  // when asked for; row is not set
     std::optional<FinishReason> finish;
     std::optional<std::string> stopString;
+    std::optional<llama_pos> rewindTo;  // what the cache holds from here on must go
   };
   // Samples from `logits` and advances. Throws Failure internal (see Sampler::pick).
   Outcome sample(const float* logits, const Model& model);
@@ -62,10 +68,16 @@ class Sequence : public Work {
   // The row of its Finished event.
   FinishedRow finishedRow(FinishReason reason) const;
 
+  // True when it scores labels.
+  bool isJob() const { return scorer_.has_value(); }
+  // What it ends with then.
+  JobRow jobRow(const FinishedRow& end) const;
+
  private:
   // Delegated to with the prompt as the model takes it.
   Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot,
            Model::Prepared prepared);
+  Outcome score(const float* logits, const Model& model);
   void show(Outcome& outcome, std::string text);
   std::string pieceOf(llama_token token, const Model& model) const;
 
@@ -79,6 +91,7 @@ class Sequence : public Work {
   Sampler sampler_;
   TextStream text_;
   std::optional<ChatStream> chat_;
+  std::optional<LabelScorer> scorer_;
   std::vector<llama_token> preserved_;  // shown although they are special
   Clock::time_point submittedAt_ = Clock::now();
   std::optional<Clock::time_point> startedAt_;

@@ -133,6 +133,7 @@ export interface NativeHandle {
   /** Job id; the outcome is a `NativeJobRow`, which may come before the promise settles. */
   embed(inputs: readonly string[]): Promise<number>;
   rerank(query: string, documents: readonly string[]): Promise<number>;
+  classify(prompt: NativePrompt, labels: readonly string[]): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -225,6 +226,7 @@ export const ENGINE_METHODS: FunctionList<NativeHandle> = {
   detokenize: true,
   embed: true,
   rerank: true,
+  classify: true,
   close: true,
 };
 

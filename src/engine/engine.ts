@@ -307,6 +307,14 @@ export interface Engine {
   embed(inputs: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>;
   /** One score per document, in order; higher is more relevant. Purpose 'rerank' only. */
   rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]>;
+  /**
+   * How likely each of 2 … 64 labels (1 … 256 bytes) is to follow the prompt, in order: natural logarithms of
+   * probabilities that sum to 1 over the labels. Labels are taken as they stand on a new line. One counts up to the
+   * first token that sets it apart from the others, so labels that begin differently cost one forward pass, after a
+   * prompt that is cached no prefill. Runs beside the sequences and waits with them. Purpose 'generate' only. Errors:
+   * those of `submit`, and `cancelled`.
+   */
+  classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]>;
 
   /** Ends every sequence, joins the decode thread, frees everything. Idempotent; later calls return the same promise. */
   close(): Promise<void>;

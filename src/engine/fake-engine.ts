@@ -26,6 +26,7 @@ import {
   FAKE_VOCAB_SIZE,
   HeldText,
   fakeAnswer,
+  fakeLabelScores,
   fakeLogprob,
   fakeScore,
   fakeText,
@@ -35,7 +36,15 @@ import {
 } from './fake-text.js';
 import { FakeParts } from './fake-parts.js';
 import { StepListeners, callListener } from './fan-out.js';
-import { checkInputs, checkPrompt, checkPurpose, checkSequenceRequest, checkText, checkTokens } from './validate.js';
+import {
+  checkLabels,
+  checkInputs,
+  checkPrompt,
+  checkPurpose,
+  checkSequenceRequest,
+  checkText,
+  checkTokens,
+} from './validate.js';
 import { refuse } from './validate-values.js';
 
 export interface FakeEngineParts {
@@ -117,14 +126,7 @@ export class FakeEngine implements Engine {
     checkSequenceRequest(request, this.info);
     this.refuseClosed();
     const tokens = this.promptOf(request.prompt);
-    const limit = this.info.contextTokensPerSlot;
-    if (tokens.length >= limit) {
-      throw new LlamaestroError(
-        'context_length_exceeded',
-        `the prompt has ${tokens.length} tokens; a slot holds ${limit}, the answer included`,
-        { param: 'prompt', details: { promptTokens: tokens.length, contextTokensPerSlot: limit } },
-      );
-    }
+    this.refuseLong(tokens);
     if (this.waiting.length >= MAX_WAITING_SEQUENCES) {
       throw new LlamaestroError('queue_full', `${MAX_WAITING_SEQUENCES} sequences wait already`);
     }
@@ -156,6 +158,16 @@ export class FakeEngine implements Engine {
     checkInputs('inputs', inputs);
     await this.pretendToCompute(inputs.length, signal);
     return inputs.map((input) => fakeVector(input, this.info.embeddingLength));
+  }
+
+  async classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]> {
+    checkPurpose(this.info, 'generate');
+    checkPrompt(prompt, FAKE_VOCAB_SIZE);
+    checkLabels(labels);
+    const tokens = this.promptOf(prompt);
+    this.refuseLong(tokens);
+    await this.pretendToCompute(1, signal);
+    return fakeLabelScores(this.parts.seed, tokens, labels);
   }
 
   async rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]> {
@@ -208,6 +220,17 @@ export class FakeEngine implements Engine {
       },
     };
     return sequence;
+  }
+
+  private refuseLong(tokens: readonly number[]): void {
+    const limit = this.info.contextTokensPerSlot;
+    if (tokens.length >= limit) {
+      throw new LlamaestroError(
+        'context_length_exceeded',
+        `the prompt has ${tokens.length} tokens; a slot holds ${limit}, the answer included`,
+        { param: 'prompt', details: { promptTokens: tokens.length, contextTokensPerSlot: limit } },
+      );
+    }
   }
 
   private promptOf(prompt: Prompt): readonly number[] {

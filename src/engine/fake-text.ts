@@ -86,6 +86,13 @@ export function fakeScore(query: string, document: string): number {
   return wanted.length === 0 ? -0.5 : wanted.filter((word) => held.has(word)).length / wanted.length - 0.5;
 }
 
+/** Normalised log probabilities of labels behind a prompt; equal seeds, prompts and labels give equal ones, in any order. */
+export function fakeLabelScores(seed: number, prompt: readonly number[], labels: readonly string[]): number[] {
+  const logits = labels.map((label) => (mix(seed, ...prompt, ...Buffer.from(label)) / 0xffffffff) * 4);
+  const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
+  return logits.map((logit) => logit - total);
+}
+
 function wordsOf(text: string): readonly number[] {
   return text
     .toLowerCase()

@@ -23,6 +23,7 @@ import { LogListeners, type LogLevel, type LogListener } from './log-listeners.j
 import { fromNative, readBatch, toNativePrompt, toNativeRequest } from './step-batch.js';
 import {
   checkInputs,
+  checkLabels,
   checkLoadOptions,
   checkPrompt,
   checkPurpose,
@@ -194,6 +195,14 @@ class NativeEngine implements Engine {
     checkText('query', query);
     checkInputs('documents', documents);
     const { values } = await this.runJob(() => this.handle.rerank(query, documents), signal);
+    return Array.from(values);
+  }
+
+  async classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]> {
+    checkPurpose(this.info, 'generate');
+    checkPrompt(prompt, this.info.vocabSize);
+    checkLabels(labels);
+    const { values } = await this.runJob(() => this.handle.classify(toNativePrompt(prompt), labels), signal);
     return Array.from(values);
   }
 

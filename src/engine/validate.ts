@@ -15,6 +15,9 @@ export const MAX_STOP_STRINGS = 16;
 export const MAX_STOP_BYTES = 256;
 /** Inputs of one `embed`, documents of one `rerank`. */
 export const MAX_INPUTS = 4096;
+/** Labels of one `classify`. */
+export const MAX_LABELS = 64;
+export const MAX_LABEL_BYTES = 256;
 const MAX_PATH_BYTES = 4096;
 
 const PURPOSES = ['generate', 'embed', 'rerank', 'vocab'] as const;
@@ -147,6 +150,18 @@ export function checkInputs(param: string, inputs: readonly string[]): void {
   if (!Array.isArray(inputs)) refuse(param, `${param} must be an array of strings`);
   if (inputs.length < 1 || inputs.length > MAX_INPUTS) refuse(param, `${param} must hold 1 … ${MAX_INPUTS} strings`);
   for (const input of inputs as readonly unknown[]) checkText(param, input);
+}
+
+/** Throws unless `labels` are 2 … MAX_LABELS different texts of 1 … MAX_LABEL_BYTES bytes. */
+export function checkLabels(labels: readonly string[]): void {
+  if (!Array.isArray(labels) || labels.length < 2 || labels.length > MAX_LABELS) {
+    refuse('labels', `labels must hold 2 … ${MAX_LABELS} strings`);
+  }
+  for (const label of labels as readonly unknown[]) {
+    const bytes = typeof label === 'string' ? Buffer.byteLength(label) : 0;
+    if (bytes < 1 || bytes > MAX_LABEL_BYTES) refuse('labels', `every label must have 1 … ${MAX_LABEL_BYTES} bytes`);
+  }
+  if (new Set(labels).size !== labels.length) refuse('labels', 'two labels are alike');
 }
 
 /** Throws unless `text` is a string within MAX_TEXT_BYTES. */

@@ -3,6 +3,7 @@
  * nothing of how a driver works; the files it needs are named by the subject.
  */
 import { chatContract } from './contract-chat.js';
+import { classifyContract } from './contract-classify.js';
 import { loadContract } from './contract-load.js';
 import { prefixContract } from './contract-prefix.js';
 import { samplingContract } from './contract-sampling.js';
@@ -46,6 +47,7 @@ export function engineContract(name: string, prepare: () => Promise<ContractSubj
     samplingContract(() => subject);
     prefixContract(() => subject);
     chatContract(() => subject);
+    classifyContract(() => subject);
     sideContract(() => subject);
   });
 }
