@@ -1,6 +1,7 @@
 /**
- * A process that ends in one of the awkward ways while sequences run. Arguments: the way, the model file. Prints
- * 'decoding' when tokens flow. Started by native-exit.test.ts, and by itself as a worker.
+ * A process that ends in one of the awkward ways while the engine is at work. Arguments: the way, or PHASE:END, and the
+ * model file. Prints 'decoding' when tokens flow, or the phase when it is reached. Started by native-exit.test.ts, and by
+ * itself as a worker.
  */
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { createNativeDriver } from '../../src/engine/native-engine.js';
@@ -43,7 +44,71 @@ function exitOf(worker: Worker): Promise<number> {
   return new Promise((resolve) => worker.once('exit', resolve));
 }
 
+/** Each begins what the phase is named after and comes back while it is under way. */
+const PHASES: Readonly<Record<string, (file: string) => Promise<void>>> = {
+  async plan(file) {
+    for (let count = 0; count < 8; count++) {
+      leave(createNativeDriver().planMemory({ file, purpose: 'generate', contextTokens: 4096 + count }));
+    }
+    await pause(5);
+  },
+  load: (file) => {
+    return new Promise((resolve) => {
+      leave(
+        createNativeDriver().load({ file, purpose: 'generate' }, (fraction) => (fraction > 0 ? resolve() : undefined)),
+      );
+    });
+  },
+  async prefill(file) {
+    const options = { file, purpose: 'generate', contextTokens: 8192, threads: 1, chunkTokens: 64 } as const;
+    const engine = await createNativeDriver().load(options);
+    await new Promise<void>((resolve) => {
+      engine.submit({ prompt: { kind: 'text', text: 'long '.repeat(1500) } }, ({ type }) => {
+        if (type === 'prefill') resolve();
+      });
+    });
+  },
+  decode,
+  async embed(file) {
+    const engine = await createNativeDriver().load({ file, purpose: 'embed', threads: 1 });
+    leave(engine.embed(Array.from({ length: 2000 }, (_, index) => `text number ${index} of many that take a while`)));
+    while (engine.stats().steps === 0) await pause(2);
+  },
+  async close(file) {
+    const engine = await createNativeDriver().load({ file, purpose: 'generate', contextTokens: 16_384, threads: 1 });
+    await new Promise<void>((resolve) => {
+      engine.submit({ prompt: { kind: 'text', text: 'go on' }, ignoreEos: true }, ({ type }) => {
+        if (type === 'tokens') resolve();
+      });
+    });
+    leave(engine.close());
+  },
+};
+
+function leave(promise: Promise<unknown>): void {
+  promise.catch(() => undefined);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function endInPhase(phase: string, end: string, file: string): Promise<void> {
+  if (end === 'terminate') {
+    const worker = await spawnWorker({ way: phase, file });
+    say(phase);
+    await worker.terminate();
+    return say('terminated');
+  }
+  await PHASES[phase]?.(file);
+  say(phase);
+  if (end === 'exit') process.exit(7);
+  throw new Error('on purpose');
+}
+
 async function runMain(way: string, file: string): Promise<void> {
+  const [phase = '', end] = way.split(':');
+  if (end !== undefined) return endInPhase(phase, end, file);
   switch (way) {
     case 'process-exit':
       await decode(file);
@@ -92,9 +157,8 @@ async function runMain(way: string, file: string): Promise<void> {
 
 async function runWorker({ way, file }: WorkerTask): Promise<void> {
   parentPort?.on('message', () => process.exit(9));
-  await decode(file);
+  await (PHASES[way] ?? decode)(file);
   parentPort?.postMessage('decoding');
-  if (way === 'stay') return;
 }
 
 if (isMainThread) {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { tinyModel } from '../support/models.js';
+import { embedderModel, prefillModel, tinyModel } from '../support/models.js';
 import { hasAddon } from './native-subject.js';
 
 interface Ending {
@@ -17,8 +17,8 @@ const HANG_MS = 45_000;
 const CHILD = fileURLToPath(new URL('./exit-child.ts', import.meta.url));
 const RECORD_BYTES = 64;
 
-async function endOf(way: string): Promise<Ending> {
-  const file = await tinyModel();
+async function endOf(way: string, model = tinyModel): Promise<Ending> {
+  const file = await model();
   return new Promise((resolve) => {
     const running = spawn(process.execPath, ['--import', 'tsx', CHILD, way, file], { timeout: HANG_MS });
     let output = '';
@@ -48,6 +48,25 @@ describe('native engine at the end of its process', function () {
       const ending = await endOf(way);
       expect(ending.output).to.match(said);
       expect([ending.status, ending.signal]).to.deep.equal([status, null]);
+    });
+  }
+
+  const phases: Readonly<Record<string, () => Promise<string>>> = {
+    plan: prefillModel,
+    load: prefillModel,
+    prefill: prefillModel,
+    decode: tinyModel,
+    embed: embedderModel,
+    close: tinyModel,
+  };
+  for (const [phase, model] of Object.entries(phases)) {
+    it(`ends cleanly, however it ends, in the phase: ${phase}`, async () => {
+      const ends = ['exit', 'uncaught', 'terminate'].map((end) => endOf(`${phase}:${end}`, model));
+      const [exited, uncaught, terminated] = await Promise.all(ends);
+      expect(exited).to.deep.equal({ status: 7, signal: null, output: `${phase}\n` });
+      expect(uncaught).to.include({ status: 1, signal: null });
+      expect(uncaught?.output).to.include('on purpose');
+      expect(terminated).to.deep.equal({ status: 0, signal: null, output: `${phase}\nterminated\n` });
     });
   }
 
