@@ -170,6 +170,7 @@ Napi::Object toJs(Napi::Env env, const MemoryPlan& plan) {
   object.Set("gpuLayers", number(env, plan.gpuLayers));
   object.Set("prefixCacheBytes", number(env, static_cast<double>(plan.prefixCacheBytes)));
   object.Set("simulatedMs", number(env, plan.simulatedMs));
+  if (plan.sharesWeights) object.Set("sharedWeights", Napi::Boolean::New(env, true));
   return object;
 }
 

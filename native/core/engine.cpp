@@ -75,7 +75,8 @@ class Engine::Impl {
   std::atomic<uint32_t> lastId{0};
 
   std::mutex memoryMutex;
-  MemoryPlan memory;
+  MemoryPlan memory;  // weights included, whoever counts them
+  std::shared_ptr<const std::atomic<bool>> countsWeights;
 
   // Members below die in reverse order: thread parts, context, pool, model.
   std::shared_mutex modelMutex;
@@ -109,6 +110,8 @@ Engine::Impl::Impl(LoadPlan loadPlan, const LoadHooks& hooks, const std::functio
     onProgress(kModelShare * fraction);
     return !cancelled();
   });
+  plan.weights.reset();  // the model has it
+  countsWeights = model->weights().isCounted();
   stopIfCancelled();
   model->describe(plan, info);
   info.threads = plan.settings.threads.value_or(physicalCoresAllowed());
@@ -299,7 +302,9 @@ const MemoryPlan& Engine::planned() const { return impl_->plan.memory; }
 
 MemoryPlan Engine::memory() const {
   std::lock_guard<std::mutex> lock(impl_->memoryMutex);
-  return impl_->memory;
+  MemoryPlan memory = impl_->memory;
+  if (!memory.devices.empty() && !impl_->countsWeights->load()) countNoWeights(memory);
+  return memory;
 }
 
 EngineStats Engine::stats() const { return impl_->counters->read(); }

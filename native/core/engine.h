@@ -50,7 +50,8 @@ class Engine {
 
   const EngineInfo& info() const;
   const MemoryPlan& planned() const;
-  // Read from the buffers after the load and again whenever the engine goes idle; all zero after close.
+  // Read from the buffers after the load and again whenever the engine goes idle; all zero after close. Without the
+  // weights while another engine counts them.
   MemoryPlan memory() const;
   EngineStats stats() const;
 

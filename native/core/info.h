@@ -33,7 +33,8 @@ struct MemoryPlan {
   uint32_t contextTokensPerSlot = 0;
   uint32_t slots = 0;
   uint32_t gpuLayers = 0;
-  double simulatedMs = 0;  // 0 for a read-back
+  double simulatedMs = 0;      // 0 for a read-back
+  bool sharesWeights = false;  // they are counted in another engine of this process
 };
 
 // EngineInfo of engine.ts (ModelInfo and what the load resolved).

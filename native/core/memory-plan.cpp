@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "assert-trap.h"
 #include "device-ids.h"
@@ -14,6 +15,8 @@ namespace llamaestro {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+bool isEmpty(const DeviceMemory& one) { return one.weightsBytes + one.kvBytes + one.computeBytes == 0; }
 
 std::vector<DeviceMemory> devicesOf(const llama_memory_breakdown& breakdown) {
   std::vector<DeviceMemory> devices;
@@ -28,7 +31,6 @@ std::vector<DeviceMemory> devicesOf(const llama_memory_breakdown& breakdown) {
       device.computeBytes += bytes.compute;
     }
   }
-  const auto isEmpty = [](const DeviceMemory& one) { return one.weightsBytes + one.kvBytes + one.computeBytes == 0; };
   devices.erase(std::remove_if(devices.begin(), devices.end(), isEmpty), devices.end());
   return devices;
 }
@@ -137,6 +139,21 @@ void chooseGpuLayers(LoadPlan& load, const std::function<void()>& stopIfCancelle
   }
 }
 
+// Takes a share of weights that some engine of the process holds, with as many layers on the GPU.
+bool shareWeights(LoadPlan& load) {
+  const ModelParams model(load.settings, load.file, load.gpuLayers);
+  load.weights = Weights::find(weightsKey(load.settings.file, load.file.fileBytes, model.params));
+  return load.weights != nullptr;
+}
+
+// For gpuLayers 'auto': what is there already is better than what would still fit beside it.
+bool shareWeightsOfAnyLayers(LoadPlan& load) {
+  for (load.gpuLayers = load.file.blockCount + 1; load.gpuLayers > 0; load.gpuLayers--) {
+    if (shareWeights(load)) return true;
+  }
+  return shareWeights(load);
+}
+
 // A move copies a whole stream once and then saves a pass over the weights each step. Eight times the break-even,
 // because a sequence may end long before its budget.
 uint32_t tokensThatPayForMove(const MemoryPlan& plan) {
@@ -189,13 +206,15 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
   if (load.settings.purpose == Purpose::Vocab) {
     load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, true);
     finishPlan(load.memory, load);
-  } else if (onGpu && !load.settings.gpuLayers) {
+  } else if (onGpu && !load.settings.gpuLayers && !shareWeightsOfAnyLayers(load)) {
     chooseGpuLayers(load, stopIfCancelled);
   } else {
-    load.gpuLayers = onGpu ? std::min(*load.settings.gpuLayers, load.file.blockCount + 1) : 0;
+    if (!load.weights) load.gpuLayers = onGpu ? std::min(*load.settings.gpuLayers, load.file.blockCount + 1) : 0;
     simulateOrRefuse(load);
+    if (!load.weights) shareWeights(load);
   }
   load.shape.minTokensToMove = tokensThatPayForMove(load.memory);
+  if (load.weights) countNoWeights(load.memory);
   load.memory.simulatedMs = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
   return load;
 }
@@ -217,6 +236,12 @@ void refuseWhatDoesNotFit(const LoadPlan& plan) {
                    {"needBytes", static_cast<double>(needed)},
                    {"freeBytes", static_cast<double>(available)}});
   }
+}
+
+void countNoWeights(MemoryPlan& plan) {
+  for (DeviceMemory& device : plan.devices) plan.totalBytes -= std::exchange(device.weightsBytes, 0);
+  plan.devices.erase(std::remove_if(plan.devices.begin(), plan.devices.end(), isEmpty), plan.devices.end());
+  plan.sharesWeights = true;
 }
 
 MemoryPlan readMemory(const llama_context* context, const LoadPlan& plan) {

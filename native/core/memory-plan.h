@@ -8,6 +8,7 @@
 #include "info.h"
 #include "llama-handles.h"
 #include "load-settings.h"
+#include "weights.h"
 
 namespace llamaestro {
 
@@ -18,6 +19,7 @@ struct LoadPlan {
   ContextShape shape;
   MemoryPlan memory;
   uint32_t gpuLayers = 0;
+  std::shared_ptr<Weights> weights;  // a share where the process holds these weights already
 };
 
 // Held from the first simulation to the end of a load: two loads at once would plan with the same free bytes. Waits for
@@ -31,6 +33,9 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
 
 // Throws Failure does_not_fit when a device has not enough free bytes for `plan`; details needBytes.ID, freeBytes.ID.
 void refuseWhatDoesNotFit(const LoadPlan& plan);
+
+// Takes the weights out of a plan: they are counted in the memory of another engine of this process.
+void countNoWeights(MemoryPlan& plan);
 
 // The plan of a context that exists: devices from its buffers, the other figures from `plan`.
 MemoryPlan readMemory(const llama_context* context, const LoadPlan& plan);

@@ -61,9 +61,7 @@ uint64_t bytesToWarm(const LoadPlan& plan) {
   return free - std::min(free, plan.settings.mmap ? 0 : plan.memory.totalBytes);
 }
 
-}  // namespace
-
-Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress) {
+std::shared_ptr<Weights> loadWeights(const LoadPlan& plan, const std::function<bool(double)>& onProgress) {
   Progress progress{&onProgress, 0};
   if (plan.settings.purpose != Purpose::Vocab) {
     const PageWarmer warmer({plan.settings.file}, bytesToWarm(plan));
@@ -75,22 +73,29 @@ Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress
   }
   const uint64_t logBefore = newestLogNumber();
   ModelParams params(plan.settings, plan.file, plan.gpuLayers);
+  const std::string key = weightsKey(plan.settings.file, plan.file.fileBytes, params.params);
   params.params.progress_callback = onLoadProgress;
   params.params.progress_callback_user_data = &progress;
+  ModelPtr model;
   {
     const AssertTrap trap;
-    model_.reset(llama_model_load_from_file(plan.settings.file.c_str(), params.params));
+    model.reset(llama_model_load_from_file(plan.settings.file.c_str(), params.params));
   }
   if (progress.stopped) throw Failure(codes::kCancelled, "the load was cancelled");
-  if (!model_) throwLoadFailure(plan.settings.file, logBefore);
+  if (!model) throwLoadFailure(plan.settings.file, logBefore);
+  return Weights::keep(key, std::move(model));
+}
+
+}  // namespace
+
+Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress) : weights_(plan.weights) {
+  if (!weights_) weights_ = loadWeights(plan, onProgress);
   if (plan.settings.purpose == Purpose::Generate || plan.settings.purpose == Purpose::Vocab) {
-    chat_ = std::make_unique<ChatTemplate>(model_.get());
+    chat_ = std::make_unique<ChatTemplate>(raw());
   }
 }
 
-bool Model::isAbortable() const {
-  return !llama_model_is_recurrent(model_.get()) && !llama_model_is_hybrid(model_.get());
-}
+bool Model::isAbortable() const { return !llama_model_is_recurrent(raw()) && !llama_model_is_hybrid(raw()); }
 
 // llama.cpp ends the process when it is asked for text without a vocabulary.
 void Model::requireVocabulary() const {
@@ -180,10 +185,10 @@ void Model::describe(const LoadPlan& plan, EngineInfo& info) const {
   info.parameterCount = plan.file.elementCount;
   info.vocabSize = vocabSize();
   info.trainedContextTokens = plan.file.contextTokens;
-  info.embeddingLength = static_cast<uint32_t>(std::max(0, llama_model_n_embd_out(model_.get())));
+  info.embeddingLength = static_cast<uint32_t>(std::max(0, llama_model_n_embd_out(raw())));
   info.layers = plan.file.blockCount;
   info.hasChatTemplate = hasChatTemplate();
-  info.quantisation = llama_ftype_name(llama_model_ftype(model_.get()));
+  info.quantisation = llama_ftype_name(llama_model_ftype(raw()));
   info.purpose = plan.settings.purposeName;
 }
 

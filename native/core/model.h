@@ -12,17 +12,20 @@
 #include "llama-handles.h"
 #include "memory-plan.h"
 #include "options.h"
+#include "weights.h"
 
 namespace llamaestro {
 
 class Model {
  public:
-  // Loads weights and vocabulary as `plan` says. `onProgress` gets 0 ... 1 and stops the load by returning false. The
-  // caller holds the LoadTurn. Throws Failure cancelled, out_of_memory, model_unusable or load_failed.
+  // Loads weights and vocabulary as `plan` says, or takes the share of loaded ones that it brings. `onProgress` gets 0
+  // ... 1 and stops the load by returning false. The caller holds the LoadTurn. Throws Failure cancelled,
+  // out_of_memory, model_unusable or load_failed.
   Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress);
 
-  llama_model* raw() const { return model_.get(); }
-  const llama_vocab* vocab() const { return llama_model_get_vocab(model_.get()); }
+  llama_model* raw() const { return weights_->raw(); }
+  const Weights& weights() const { return *weights_; }
+  const llama_vocab* vocab() const { return llama_model_get_vocab(raw()); }
   uint32_t vocabSize() const { return static_cast<uint32_t>(llama_vocab_n_tokens(vocab())); }
 
   // True when aborting inside a graph leaves other sequences intact (attention only, see Cancellation in the design).
@@ -57,7 +60,7 @@ class Model {
   std::string pieceOf(llama_token token, bool special) const;
   std::vector<llama_token> checkTokens(const std::vector<double>& tokens) const;
 
-  ModelPtr model_;
+  std::shared_ptr<Weights> weights_;
   std::unique_ptr<ChatTemplate> chat_;
 };
 

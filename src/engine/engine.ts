@@ -25,7 +25,7 @@ export type KvType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' 
 
 /** What decides bytes and behaviour of a loaded model; two loads with equal options need the same memory. */
 export interface LoadOptions {
-  /** Path of a GGUF file. */
+  /** Path of a GGUF file. Engines of one process, workers included, that load it alike share its weights. */
   readonly file: string;
   /** What the context is for. `vocab` loads the vocabulary alone: only tokenize, count and template work then. */
   readonly purpose: 'generate' | 'embed' | 'rerank' | 'vocab';
@@ -82,6 +82,11 @@ export interface MemoryPlan {
   readonly prefixCacheBytes: number;
   /** Milliseconds the simulation took; 0 for a read-back. */
   readonly simulatedMs: number;
+  /**
+   * True when another engine of this process has loaded the same file with the same places of its tensors: this one uses
+   * its weights, and they are not in these figures. Always counted in exactly one engine, the oldest that is open.
+   */
+  readonly sharedWeights?: true;
 }
 
 export interface ModelInfo {

@@ -50,7 +50,7 @@ export const MemoryPlanCodec = t.intersection([
     gpuLayers: t.number,
     simulatedMs: t.number,
   }),
-  t.partial({ prefixCacheBytes: t.number }),
+  t.partial({ prefixCacheBytes: t.number, sharedWeights: t.literal(true) }),
 ]);
 /** Bytes per device: predicted, or read back after a load. */
 export type MemoryPlan = t.TypeOf<typeof MemoryPlanCodec>;

@@ -29,6 +29,24 @@ async function settledThreads(): Promise<number> {
   return least;
 }
 
+interface WorkerTask {
+  readonly what: 'logs' | 'share';
+  readonly file: string;
+}
+
+function startWorker(task: WorkerTask): Worker {
+  // A worker does not inherit the loader of TypeScript, so it registers one and then imports this file.
+  const entry = `import('tsx/esm/api').then(({ register }) => (register(), import(${JSON.stringify(import.meta.url)})))`;
+  return new Worker(entry, { eval: true, workerData: task });
+}
+
+function nextMessage(worker: Worker): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+  });
+}
+
 /** Collects until it holds; false when it never does. */
 async function collectedUntil(holds: () => boolean): Promise<boolean> {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
@@ -110,6 +128,36 @@ async function twoAddons(file: string, otherAddon: string): Promise<void> {
   process.exit(7);
 }
 
+/** A worker shares the weights of the main thread, outlives the engine they were loaded for, and the other way round. */
+async function shareWeights(file: string): Promise<void> {
+  const driver = createNativeDriver();
+  const engine = await load(driver, file);
+  const request = { prompt: { kind: 'text', text: 'hi' }, temperature: 0, maxTokens: 20 } as const;
+  const { text } = await generate(engine, request).result;
+  const worker = startWorker({ what: 'share', file });
+  const inWorker = await nextMessage(worker);
+  await engine.close();
+  worker.postMessage('alone');
+  const alone = await nextMessage(worker);
+  const again = await load(driver, file);
+  const shared = again.planned.sharedWeights === true;
+  await worker.terminate();
+  const after = (await generate(again, request).result).text;
+  const counted = again.memory().sharedWeights === undefined;
+  say({ inWorker, alone, shared, counted, same: after === text && text !== '', text });
+}
+
+async function shareInWorker(file: string): Promise<void> {
+  const engine = await load(createNativeDriver(), file);
+  const request = { prompt: { kind: 'text', text: 'hi' }, temperature: 0, maxTokens: 20 } as const;
+  const tell = async (): Promise<void> => {
+    const { text } = await generate(engine, request).result;
+    parentPort?.postMessage({ shared: engine.memory().sharedWeights === true, text });
+  };
+  parentPort?.on('message', () => void tell());
+  await tell();
+}
+
 /** Every environment that asked hears of a load in any of them; who did not ask hears nothing. */
 async function logs(file: string): Promise<void> {
   const driver = createNativeDriver();
@@ -121,12 +169,8 @@ async function logs(file: string): Promise<void> {
   await engine.close();
   const first = { ...heard };
   stop();
-  const entry = `import('tsx/esm/api').then(({ register }) => (register(), import(${JSON.stringify(import.meta.url)})))`;
-  const worker = new Worker(entry, { eval: true, workerData: file });
-  const inWorker = await new Promise<number>((resolve, reject) => {
-    worker.once('message', resolve);
-    worker.once('error', reject);
-  });
+  const worker = startWorker({ what: 'logs', file });
+  const inWorker = await nextMessage(worker);
   await worker.terminate();
   say({ first, infoAfter: heard.info - first.info, debugAfter: heard.debug - first.debug, inWorker });
 }
@@ -163,10 +207,12 @@ if (isMainThread) {
     'forget-both': () => forgetBoth(file),
     'read-stream': () => readStream(file),
     'two-addons': () => twoAddons(file, more),
+    'share-weights': () => shareWeights(file),
     logs: () => logs(file),
     'lost-logs': () => lostLogs(file),
   };
   await tries[what]?.();
 } else {
-  await logsInWorker(workerData as string);
+  const { what, file } = workerData as WorkerTask;
+  await (what === 'logs' ? logsInWorker(file) : shareInWorker(file));
 }

@@ -67,6 +67,14 @@ describe('native engine: life in its process', function () {
     });
   });
 
+  it('shares weights with a worker, and each keeps them when the other goes', async () => {
+    const { said } = await attempt('share-weights', await tinyModel());
+    const text = said['text'];
+    expect(said['inWorker']).to.deep.equal({ shared: true, text });
+    expect(said['alone']).to.deep.equal({ shared: false, text });
+    expect(said).to.include({ shared: true, counted: true, same: true });
+  });
+
   it('sends the log to every environment that asked, from its level upwards', async () => {
     const { status, said } = await attempt('logs', await tinyModel());
     const { debug, info, error } = said['first'] as { debug: number; info: number; error: number };

@@ -1,0 +1,107 @@
+#include "weights.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <sstream>
+
+namespace llamaestro {
+namespace {
+
+int64_t changedNs(const struct stat& status) {
+#ifdef __APPLE__
+  const timespec& time = status.st_mtimespec;
+#else
+  const timespec& time = status.st_mtim;
+#endif
+  return static_cast<int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
+}
+
+}  // namespace
+
+struct Weights::Entry {
+  std::string key;
+  ModelPtr model;
+  std::vector<Weights*> shares;  // oldest first; the first one is counted
+};
+
+// Never destroyed: engines may end while static destructors run.
+struct Weights::Registry {
+  std::mutex mutex;
+  std::map<std::string, std::weak_ptr<Entry>> entries;
+
+  // Holds the mutex.
+  static std::shared_ptr<Weights> share(const std::shared_ptr<Entry>& entry) {
+    std::shared_ptr<Weights> made(new Weights(entry));
+    entry->shares.push_back(made.get());
+    made->isCounted_->store(entry->shares.size() == 1);
+    return made;
+  }
+};
+
+Weights::Registry& Weights::registry() {
+  static auto* instance = new Registry();
+  return *instance;
+}
+
+std::shared_ptr<Weights> Weights::find(const std::string& key) {
+  Registry& all = registry();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  const auto found = all.entries.find(key);
+  const std::shared_ptr<Entry> entry = found == all.entries.end() ? nullptr : found->second.lock();
+  // Without shares the last one is just being freed.
+  return entry && !entry->shares.empty() ? Registry::share(entry) : nullptr;
+}
+
+std::shared_ptr<Weights> Weights::keep(const std::string& key, ModelPtr model) {
+  const auto entry = std::make_shared<Entry>();
+  entry->key = key;
+  entry->model = std::move(model);
+  Registry& all = registry();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  if (!key.empty()) all.entries[key] = entry;
+  return Registry::share(entry);
+}
+
+Weights::~Weights() {
+  Registry& all = registry();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  std::vector<Weights*>& shares = entry_->shares;
+  shares.erase(std::remove(shares.begin(), shares.end(), this), shares.end());
+  if (!shares.empty()) {
+    shares.front()->isCounted_->store(true);
+    return;
+  }
+  const auto known = all.entries.find(entry_->key);
+  if (known != all.entries.end() && known->second.lock() == entry_) all.entries.erase(known);
+}
+
+llama_model* Weights::raw() const { return entry_->model.get(); }
+
+std::string weightsKey(const std::string& file, uint64_t fileBytes, const llama_model_params& params) {
+  struct stat status {};
+  if (stat(file.c_str(), &status) != 0) return {};
+  std::ostringstream key;
+  key << status.st_dev << ' ' << status.st_ino << ' ' << status.st_size << ' ' << changedNs(status) << ' ' << fileBytes;
+  key << '|' << params.n_gpu_layers << ' ' << params.split_mode << ' ' << params.main_gpu << ' ' << params.load_mode;
+  key << ' ' << params.lazy_mode << ' ' << params.vocab_only << params.use_extra_bufts << params.no_host
+      << params.load_mtp;
+  key << "|devices";
+  for (ggml_backend_dev_t* device = params.devices; device != nullptr && *device != nullptr; ++device) {
+    key << ' ' << *device;
+  }
+  if (params.devices == nullptr) key << " all";
+  key << "|split";
+  for (size_t index = 0; params.tensor_split != nullptr && index < llama_max_devices(); ++index) {
+    key << ' ' << params.tensor_split[index];
+  }
+  key << "|places";
+  for (const auto* place = params.tensor_buft_overrides; place != nullptr && place->pattern != nullptr; ++place) {
+    key << ' ' << place->pattern << '=' << place->buft;
+  }
+  return key.str();
+}
+
+}  // namespace llamaestro
