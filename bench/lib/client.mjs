@@ -29,7 +29,7 @@ export async function complete(url, body) {
     temperature: 0,
     ignore_eos: true,
   });
-  let [rest, tokens, promptTokens, refusal] = ['', 0, 0, ''];
+  let [rest, tokens, promptTokens, cachedTokens, refusal] = ['', 0, 0, 0, ''];
   let firstMs;
   const take = (line) => {
     if (response.statusCode !== 200) refusal += line;
@@ -38,6 +38,7 @@ export async function complete(url, body) {
     if (!line.includes(HAS_COUNTS)) return;
     const { usage } = JSON.parse(line.slice(line.indexOf('{')));
     [tokens, promptTokens] = [usage.completion_tokens, usage.prompt_tokens];
+    cachedTokens = usage.prompt_tokens_details?.cached_tokens ?? 0;
   };
   response.on('data', (chunk) => {
     const lines = (rest + chunk).split('\n');
@@ -50,7 +51,7 @@ export async function complete(url, body) {
   });
   await once(response, 'end');
   if (response.statusCode !== 200) throw new Error(`${response.statusCode}: ${refusal}${rest}`);
-  return { firstMs, totalMs: performance.now() - startMs, tokens, promptTokens };
+  return { firstMs, totalMs: performance.now() - startMs, tokens, promptTokens, cachedTokens };
 }
 
 /** `count` completions at once; tokens of all over the wall time. */
