@@ -1,7 +1,7 @@
 /**
  * Coming back to one of many earlier prompts, in process: milliseconds from the slot to the first token when the prefix
  * comes from host memory, against computing it again, in turn.
- *   node bench/prefix-return.mjs --model FILE.gguf [--prefixes 16] [--length 1024] [--own 8] [--threads N]
+ *   node bench/prefix-return.mjs --model FILE.gguf [--prefixes 16] [--length 1024] [--own 1] [--threads N]
  */
 import { parseArgs } from 'node:util';
 import { loadModel } from '../dist/engine/index.js';
@@ -12,7 +12,7 @@ const { values } = parseArgs({
     model: { type: 'string' },
     prefixes: { type: 'string', default: '16' },
     length: { type: 'string', default: '1024' },
-    own: { type: 'string', default: '8' },
+    own: { type: 'string', default: '1' },
     threads: { type: 'string' },
   },
 });

@@ -88,29 +88,35 @@ void PrefixCache::start(Sequence& newcomer, const std::vector<SequencePtr>& acti
   publishCounts();
 }
 
-// The blocks to take over, as far as none is damaged; a damaged one is dropped with all that follow it.
-std::vector<PrefixBlock> PrefixCache::intactBlocks(const Sequence& newcomer) {
+void PrefixCache::fill(Sequence& newcomer) {
   for (;;) {
     const uint32_t count = usable(newcomer, tree_.find(kNoAdapters, newcomer.prompt()));
-    std::vector<PrefixBlock> blocks = tree_.take(kNoAdapters, newcomer.prompt(), count);
-    const auto damaged = std::find_if(blocks.begin(), blocks.end(), [](const PrefixBlock& block) {
-      return blockChecksum(block->bytes) != block->checksum;
-    });
-    if (damaged == blocks.end()) return blocks;
-    tree_.forget(kNoAdapters, newcomer.prompt(), static_cast<uint32_t>(damaged - blocks.begin()) * grid_.blockTokens);
+    const std::vector<PrefixBlock> blocks = tree_.take(kNoAdapters, newcomer.prompt(), count);
+    if (blocks.empty()) return;
+    std::vector<const KvBlock*> chain;
+    for (const PrefixBlock& block : blocks) chain.push_back(block.get());
+    try {
+      blocks_->importChain(newcomer.slot, chain);
+    } catch (const Failure&) {
+      if (!dropDamaged(newcomer, blocks)) throw;
+      continue;
+    }
+    newcomer.cachedTokens = count;
+    newcomer.doneTokens = count;
+    counters_.prefixHits.fetch_add(1);
+    counters_.cachedTokens.fetch_add(count);
+    return;
   }
 }
 
-void PrefixCache::fill(Sequence& newcomer) {
-  const std::vector<PrefixBlock> blocks = intactBlocks(newcomer);
-  if (blocks.empty()) return;
-  std::vector<const KvBlock*> chain;
-  for (const PrefixBlock& block : blocks) chain.push_back(block.get());
-  blocks_->importChain(newcomer.slot, chain);
-  newcomer.cachedTokens = static_cast<uint32_t>(blocks.size()) * grid_.blockTokens;
-  newcomer.doneTokens = newcomer.cachedTokens;
-  counters_.prefixHits.fetch_add(1);
-  counters_.cachedTokens.fetch_add(newcomer.cachedTokens);
+// The first damaged block goes, with all that follow it; false when none is damaged.
+bool PrefixCache::dropDamaged(const Sequence& newcomer, const std::vector<PrefixBlock>& blocks) {
+  const auto damaged = std::find_if(blocks.begin(), blocks.end(), [](const PrefixBlock& block) {
+    return blockChecksum(block->bytes) != block->checksum;
+  });
+  if (damaged == blocks.end()) return false;
+  tree_.forget(kNoAdapters, newcomer.prompt(), static_cast<uint32_t>(damaged - blocks.begin()) * grid_.blockTokens);
+  return true;
 }
 
 void PrefixCache::keep(const Sequence& leaving) {

@@ -41,8 +41,8 @@ class PrefixCache {
   bool serves(const Sequence& sequence) const { return blocks_ && sequence.cachesPrompt(); }
   uint32_t usable(const Sequence& sequence, uint32_t known) const;
   const Sequence* bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active, uint32_t known) const;
-  std::vector<PrefixBlock> intactBlocks(const Sequence& newcomer);
   void fill(Sequence& newcomer);
+  bool dropDamaged(const Sequence& newcomer, const std::vector<PrefixBlock>& blocks);
   void exportPrompt(const Sequence& from);
   void publishCounts();
 
