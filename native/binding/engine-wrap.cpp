@@ -1,6 +1,8 @@
 #include "engine-wrap.h"
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,11 +31,18 @@ Napi::Value toWords(Napi::Env env, const std::vector<uint32_t>& tokens) {
 
 std::vector<std::string> EngineWrap::define(Napi::Env env, Environment& environment) {
   const std::vector<PropertyDescriptor> methods = {
-      InstanceMethod<&EngineWrap::memory>("memory"),     InstanceMethod<&EngineWrap::stats>("stats"),
-      InstanceMethod<&EngineWrap::submit>("submit"),     InstanceMethod<&EngineWrap::cancel>("cancel"),
-      InstanceMethod<&EngineWrap::tokenize>("tokenize"), InstanceMethod<&EngineWrap::detokenize>("detokenize"),
-      InstanceMethod<&EngineWrap::embed>("embed"),       InstanceMethod<&EngineWrap::rerank>("rerank"),
-      InstanceMethod<&EngineWrap::classify>("classify"), InstanceMethod<&EngineWrap::close>("close"),
+      InstanceMethod<&EngineWrap::memory>("memory"),
+      InstanceMethod<&EngineWrap::stats>("stats"),
+      InstanceMethod<&EngineWrap::submit>("submit"),
+      InstanceMethod<&EngineWrap::cancel>("cancel"),
+      InstanceMethod<&EngineWrap::tokenize>("tokenize"),
+      InstanceMethod<&EngineWrap::detokenize>("detokenize"),
+      InstanceMethod<&EngineWrap::embed>("embed"),
+      InstanceMethod<&EngineWrap::rerank>("rerank"),
+      InstanceMethod<&EngineWrap::classify>("classify"),
+      InstanceMethod<&EngineWrap::savePrefixes>("savePrefixes"),
+      InstanceMethod<&EngineWrap::restorePrefixes>("restorePrefixes"),
+      InstanceMethod<&EngineWrap::close>("close"),
   };
   environment.engineClass() = Napi::Persistent(DefineClass(env, "NativeHandle", methods));
   std::vector<std::string> names;
@@ -137,6 +146,40 @@ Napi::Value EngineWrap::startJob(Napi::Env env, JobStart start) {
     environment_->endWork();
     pending->settle(env, laneFull());
   }
+  return pending->promise();
+}
+
+Napi::Value EngineWrap::savePrefixes(const Napi::CallbackInfo& info) {
+  std::optional<Prompt> prompt;
+  if (info[1].IsObject()) prompt = toPrompt(info[1].As<Napi::Object>());
+  return runPrefixWork(info.Env(), info[2].As<Napi::Number>().Uint32Value(),
+                       [file = info[0].As<Napi::String>().Utf8Value(), prompt](Engine& engine, const CancelFlag& flag) {
+                         return engine.savePrefixes(file, prompt, flag);
+                       });
+}
+
+Napi::Value EngineWrap::restorePrefixes(const Napi::CallbackInfo& info) {
+  return runPrefixWork(info.Env(), info[1].As<Napi::Number>().Uint32Value(),
+                       [file = info[0].As<Napi::String>().Utf8Value()](Engine& engine, const CancelFlag& flag) {
+                         return engine.restorePrefixes(file, flag);
+                       });
+}
+
+// The disk may be slow: a thread of its own, and a ticket to stop it by.
+Napi::Value EngineWrap::runPrefixWork(Napi::Env env, uint32_t ticket, PrefixWork work) {
+  auto pending = std::make_shared<Pending<PrefixFileSummary>>(
+      env, environment_, [](Napi::Env inner, PrefixFileSummary& summary) { return toJs(inner, summary); });
+  const auto flag = std::make_shared<std::atomic<bool>>(false);
+  if (!environment_->addTicket(ticket, flag)) {
+    pending->settle(env, Error{codes::kQueueFull, "too many loads, plans and prefix files are under way", "", {}});
+    return pending->promise();
+  }
+  environment_->threads().run(
+      [raw = environment_.get(), pending, ticket, flag, work = std::move(work), engine = slot_->engine] {
+        Result<PrefixFileSummary> result = work(*engine, flag);
+        raw->removeTicket(ticket);
+        Pending<PrefixFileSummary>::post(pending, std::move(result));
+      });
   return pending->promise();
 }
 

@@ -33,7 +33,12 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value embed(const Napi::CallbackInfo& info);
   Napi::Value rerank(const Napi::CallbackInfo& info);
   Napi::Value classify(const Napi::CallbackInfo& info);
+  Napi::Value savePrefixes(const Napi::CallbackInfo& info);
+  Napi::Value restorePrefixes(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
+
+  using PrefixWork = std::function<Result<PrefixFileSummary>(Engine&, const CancelFlag&)>;
+  Napi::Value runPrefixWork(Napi::Env env, uint32_t ticket, PrefixWork work);
 
   using JobStart = std::function<Result<uint32_t>(Engine&)>;
   Napi::Value startJob(Napi::Env env, JobStart start);

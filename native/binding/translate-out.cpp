@@ -212,6 +212,14 @@ Napi::Object toJs(Napi::Env env, const EngineStats& stats) {
   return object;
 }
 
+Napi::Object toJs(Napi::Env env, const PrefixFileSummary& summary) {
+  auto object = Napi::Object::New(env);
+  object.Set("prefixes", number(env, summary.prefixes));
+  object.Set("tokens", number(env, static_cast<double>(summary.tokens)));
+  object.Set("bytes", number(env, static_cast<double>(summary.bytes)));
+  return object;
+}
+
 Napi::Object toJs(Napi::Env env, const LogLine& line) {
   auto object = Napi::Object::New(env);
   object.Set("number", number(env, static_cast<double>(line.number)));

@@ -21,6 +21,7 @@ Napi::Object toJs(Napi::Env env, const DeviceInfo& device);
 Napi::Object toJs(Napi::Env env, const MemoryPlan& plan);
 Napi::Object toJs(Napi::Env env, const EngineInfo& info);
 Napi::Object toJs(Napi::Env env, const EngineStats& stats);
+Napi::Object toJs(Napi::Env env, const PrefixFileSummary& summary);
 Napi::Object toJs(Napi::Env env, const LogLine& line);
 // NativeBatch.
 Napi::Object toJs(Napi::Env env, uint32_t engineId, const EventBatch& batch);

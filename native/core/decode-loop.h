@@ -19,6 +19,9 @@ class DecodeLoop : public Loop {
   // Queues a sequence; false when the loop has ended. The caller counts waiting ones.
   bool post(std::shared_ptr<Sequence> sequence);
 
+  // For prefix files, from any thread; null when no prefixes are kept.
+  std::shared_ptr<PrefixStore> prefixes() const { return cache_.store(); }
+
   void run() override;
   void nudge() override { mailbox_.nudge(); }
 

@@ -15,6 +15,7 @@
 #include "log-hub.h"
 #include "pooled-loop.h"
 #include "prefill-probe.h"
+#include "prefix-archive.h"
 #include "text-stream.h"
 
 namespace llamaestro {
@@ -52,6 +53,11 @@ class Engine::Impl {
   Result<uint32_t> submit(const MakeSequence& make);
   Result<uint32_t> postJob(const std::function<std::vector<std::vector<llama_token>>(const Model&)>& inputs,
                            Purpose purpose);
+  PrefixArchive& prefixArchive() {
+    if (!prefixes)
+      throw Failure(codes::kInvalidRequest, "this model was loaded for purpose " + info.purpose, "purpose");
+    return *prefixes;
+  }
   void cancel(uint32_t id);
   void beginClose();
   void close();
@@ -73,6 +79,8 @@ class Engine::Impl {
   StopSignal signal;
   WorkList works;
   std::atomic<uint32_t> lastId{0};
+
+  std::unique_ptr<PrefixArchive> prefixes;  // with a decodeLoop only; outlives it
 
   std::mutex memoryMutex;
   MemoryPlan memory;  // weights included, whoever counts them
@@ -180,6 +188,7 @@ void Engine::Impl::makeLoop() {
     pooledLoop = std::make_unique<PooledLoop>(std::move(parts), plan.settings.purpose == Purpose::Rerank);
   } else {
     decodeLoop = std::make_unique<DecodeLoop>(std::move(parts));
+    prefixes = std::make_unique<PrefixArchive>(decodeLoop->prefixes(), info, signal);
   }
 }
 
@@ -267,6 +276,7 @@ void Engine::Impl::close() {
   context.reset();
   pool.reset();
   model.reset();
+  if (prefixes) prefixes->clear();
   std::lock_guard<std::mutex> memoryLock(memoryMutex);
   memory = MemoryPlan();
 }
@@ -307,7 +317,11 @@ MemoryPlan Engine::memory() const {
   return memory;
 }
 
-EngineStats Engine::stats() const { return impl_->counters->read(); }
+EngineStats Engine::stats() const {
+  EngineStats stats = impl_->counters->read();
+  if (impl_->prefixes) impl_->prefixes->count(stats);
+  return stats;
+}
 
 Result<uint32_t> Engine::submit(const SequenceRequest& request) {
   return impl_->submit([&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
@@ -344,6 +358,22 @@ Result<uint32_t> Engine::rerank(const std::string& query, const std::vector<std:
   return impl_->postJob(
       [&](const Model& model) { return tokenizePairs(model, query, documents, impl_->plan.shape.tokensPerSlot); },
       Purpose::Rerank);
+}
+
+Result<PrefixFileSummary> Engine::savePrefixes(const std::string& file, const std::optional<Prompt>& prompt,
+                                               CancelFlag cancel) {
+  std::optional<PrefixTokens> only;
+  if (prompt) {
+    Result<PrefixTokens> tokens =
+        impl_->withModel<PrefixTokens>([&](const Model& model) { return model.tokenize(*prompt); });
+    if (!tokens.ok()) return tokens.error();
+    only = std::move(tokens).value();
+  }
+  return guarded<PrefixFileSummary>([&] { return impl_->prefixArchive().save(file, only, cancel); });
+}
+
+Result<PrefixFileSummary> Engine::restorePrefixes(const std::string& file, CancelFlag cancel) {
+  return guarded<PrefixFileSummary>([&] { return impl_->prefixArchive().restore(file, cancel); });
 }
 
 EventBatch Engine::drain() { return impl_->sink.drain(); }

@@ -78,6 +78,14 @@ class Engine {
   // Errors at once as submit.
   Result<uint32_t> classify(const Prompt& prompt, const std::vector<std::string>& labels);
 
+  // Writes the prompt prefixes that are kept, or those of one prompt, to a file that is replaced in one piece; reads
+  // them back, beside what is there, up to the budget. Running sequences are not among them yet. Block for as long as
+  // the disk takes. Errors: invalid_request (file: unwritable, unreadable, foreign or damaged, named in detail reason;
+  // or this model keeps no prefixes), cancelled.
+  Result<PrefixFileSummary> savePrefixes(const std::string& file, const std::optional<Prompt>& prompt,
+                                         CancelFlag cancel = nullptr);
+  Result<PrefixFileSummary> restorePrefixes(const std::string& file, CancelFlag cancel = nullptr);
+
   // Moves all events since the last call out and re-arms the wake. Works after close too: the last Finished events.
   EventBatch drain();
 

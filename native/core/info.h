@@ -59,6 +59,13 @@ struct EngineInfo {
   double loadMs = 0;
 };
 
+// PrefixFileSummary of engine.ts.
+struct PrefixFileSummary {
+  uint32_t prefixes = 0;
+  uint64_t tokens = 0;
+  uint64_t bytes = 0;
+};
+
 // EngineStats of engine.ts.
 struct EngineStats {
   uint64_t steps = 0;

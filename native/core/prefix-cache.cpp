@@ -7,9 +7,6 @@
 namespace llamaestro {
 namespace {
 
-// The key space of sequences without adapters.
-constexpr uint64_t kNoAdapters = 0;
-
 const Sequence* findById(const std::vector<PrefixCache::SequencePtr>& sequences, uint32_t id) {
   for (const PrefixCache::SequencePtr& one : sequences) {
     if (one->id == id) return one.get();
@@ -20,12 +17,18 @@ const Sequence* findById(const std::vector<PrefixCache::SequencePtr>& sequences,
 }  // namespace
 
 PrefixCache::PrefixCache(llama_context* context, const ContextShape& shape, Counters& counters)
-    : grid_(prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), shape.allOnCpu)),
-      counters_(counters),
-      tree_(grid_.blockTokens, shape.prefixCacheBytes) {
+    : grid_(prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), shape.allOnCpu)), counters_(counters) {
   if (shape.prefixCacheBytes == 0) return;
-  blocks_ = std::make_unique<KvBlocks>(context);
-  if (!blocks_->fault().empty()) blocks_.reset();
+  auto blocks = std::make_unique<KvBlocks>(context);
+  if (!blocks->fault().empty()) return;
+  const PrefixFormat format{grid_.blockTokens, blocks->layout(), blocks->cellBytes() * grid_.blockTokens};
+  store_ = std::make_shared<PrefixStore>(format, shape.prefixCacheBytes);
+  blocks_ = std::move(blocks);
+}
+
+uint32_t PrefixCache::known(const Sequence& sequence) const {
+  std::lock_guard<std::mutex> lock(store_->mutex);
+  return store_->tree.find(kNoAdapters, sequence.prompt());
 }
 
 uint32_t PrefixCache::usable(const Sequence& sequence, uint32_t known) const {
@@ -39,7 +42,7 @@ bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>&
     if (leader != nullptr && !leader->cancelled.load() && leader->doneTokens < newcomer.leaderTokens) return true;
     newcomer.leaderId = 0;  // it has passed, or will never: another one may be ahead
   }
-  uint32_t ready = usable(newcomer, tree_.find(kNoAdapters, newcomer.prompt()));
+  uint32_t ready = usable(newcomer, known(newcomer));
   uint32_t leaderTokens = 0;
   uint32_t leaderId = 0;
   for (const SequencePtr& one : active) {
@@ -58,16 +61,16 @@ bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>&
   return true;
 }
 
-// The active sequence that has computed more of the newcomer's prompt than is `known`.
+// The active sequence that has computed more than `least` of the newcomer's prompt.
 const Sequence* PrefixCache::bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active,
-                                       uint32_t known) const {
+                                       uint32_t least) const {
   const Sequence* best = nullptr;
   for (const SequencePtr& one : active) {
     if (one.get() == &newcomer || !serves(*one)) continue;
     const uint32_t there = std::min(one->doneTokens, commonPrefix(newcomer.prompt(), one->prompt()));
     const uint32_t shared = usable(newcomer, there);
-    if (shared <= known) continue;
-    known = shared;
+    if (shared <= least) continue;
+    least = shared;
     best = one.get();
   }
   return best;
@@ -76,8 +79,7 @@ const Sequence* PrefixCache::bestDonor(const Sequence& newcomer, const std::vect
 void PrefixCache::start(Sequence& newcomer, const std::vector<SequencePtr>& active) {
   if (!serves(newcomer)) return;
   try {
-    const uint32_t known = usable(newcomer, tree_.find(kNoAdapters, newcomer.prompt()));
-    const Sequence* donor = bestDonor(newcomer, active, known);
+    const Sequence* donor = bestDonor(newcomer, active, usable(newcomer, known(newcomer)));
     if (donor != nullptr) exportPrompt(*donor);
     fill(newcomer);
   } catch (...) {
@@ -85,14 +87,19 @@ void PrefixCache::start(Sequence& newcomer, const std::vector<SequencePtr>& acti
     newcomer.doneTokens = 0;
     newcomer.cachedTokens = 0;
   }
-  publishCounts();
+}
+
+std::vector<PrefixBlock> PrefixCache::take(const Sequence& newcomer) {
+  std::lock_guard<std::mutex> lock(store_->mutex);
+  const uint32_t count = usable(newcomer, store_->tree.find(kNoAdapters, newcomer.prompt()));
+  return store_->tree.take(kNoAdapters, newcomer.prompt(), count);
 }
 
 void PrefixCache::fill(Sequence& newcomer) {
   for (;;) {
-    const uint32_t count = usable(newcomer, tree_.find(kNoAdapters, newcomer.prompt()));
-    const std::vector<PrefixBlock> blocks = tree_.take(kNoAdapters, newcomer.prompt(), count);
+    const std::vector<PrefixBlock> blocks = take(newcomer);
     if (blocks.empty()) return;
+    const auto count = static_cast<uint32_t>(blocks.size()) * grid_.blockTokens;
     std::vector<const KvBlock*> chain;
     for (const PrefixBlock& block : blocks) chain.push_back(block.get());
     try {
@@ -115,7 +122,9 @@ bool PrefixCache::dropDamaged(const Sequence& newcomer, const std::vector<Prefix
     return blockChecksum(block->bytes) != block->checksum;
   });
   if (damaged == blocks.end()) return false;
-  tree_.forget(kNoAdapters, newcomer.prompt(), static_cast<uint32_t>(damaged - blocks.begin()) * grid_.blockTokens);
+  std::lock_guard<std::mutex> lock(store_->mutex);
+  store_->tree.forget(kNoAdapters, newcomer.prompt(),
+                      static_cast<uint32_t>(damaged - blocks.begin()) * grid_.blockTokens);
   return true;
 }
 
@@ -126,25 +135,20 @@ void PrefixCache::keep(const Sequence& leaving) {
   } catch (...) {
     // Not kept: computed again when it comes back.
   }
-  publishCounts();
 }
 
 void PrefixCache::exportPrompt(const Sequence& from) {
   const uint32_t room = static_cast<uint32_t>(
-      std::min<uint64_t>(tree_.budgetBytes() / (blocks_->cellBytes() * grid_.blockTokens), UINT32_MAX >> 12));
+      std::min<uint64_t>(store_->tree.budgetBytes() / store_->format.blockBytes, UINT32_MAX >> 12));
   const uint32_t end = std::min(from.doneTokens / grid_.blockTokens, room) * grid_.blockTokens;
-  const uint32_t known = tree_.find(kNoAdapters, from.prompt());
-  if (known >= end) return;
+  const uint32_t begin = known(from);
+  if (begin >= end) return;
   std::vector<PrefixBlock> added;
-  for (KvBlock& block : blocks_->exportRange(from.slot, known, end, grid_.blockTokens)) {
+  for (KvBlock& block : blocks_->exportRange(from.slot, begin, end, grid_.blockTokens)) {
     added.push_back(std::make_shared<const KvBlock>(std::move(block)));
   }
-  tree_.insert(kNoAdapters, from.prompt(), known, added);
-}
-
-void PrefixCache::publishCounts() {
-  counters_.prefixBlocks.store(tree_.blocks());
-  counters_.prefixBytes.store(tree_.bytes());
+  std::lock_guard<std::mutex> lock(store_->mutex);
+  store_->tree.insert(kNoAdapters, from.prompt(), begin, added);
 }
 
 }  // namespace llamaestro

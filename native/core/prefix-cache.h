@@ -1,11 +1,10 @@
 // Internal: what one engine remembers of the prompts it has computed: blocks of their cache in host memory, and the
 // sequences that run. Decides who waits for whom, fills the slot of a newcomer, and keeps what a sequence leaves
 // behind. Only prompt tokens are kept: the cache of generated ones has other bits than a prefill would give. Decode
-// thread only, but for what says otherwise.
+// thread only, but for `store`.
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -13,7 +12,7 @@
 #include "kv-blocks.h"
 #include "load-settings.h"
 #include "prefix-match.h"
-#include "prefix-tree.h"
+#include "prefix-store.h"
 #include "sequence.h"
 
 namespace llamaestro {
@@ -37,19 +36,23 @@ class PrefixCache {
   // Before the slot of `leaving` is cleared: keeps the prompt it has computed. Never throws.
   void keep(const Sequence& leaving);
 
+  // For prefix files, from any thread; null when nothing is kept.
+  std::shared_ptr<PrefixStore> store() const { return store_; }
+
  private:
   bool serves(const Sequence& sequence) const { return blocks_ && sequence.cachesPrompt(); }
   uint32_t usable(const Sequence& sequence, uint32_t known) const;
-  const Sequence* bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active, uint32_t known) const;
+  const Sequence* bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active, uint32_t least) const;
+  uint32_t known(const Sequence& sequence) const;
+  std::vector<PrefixBlock> take(const Sequence& newcomer);
   void fill(Sequence& newcomer);
   bool dropDamaged(const Sequence& newcomer, const std::vector<PrefixBlock>& blocks);
   void exportPrompt(const Sequence& from);
-  void publishCounts();
 
   PrefixGrid grid_;
   Counters& counters_;
   std::unique_ptr<KvBlocks> blocks_;  // null: off
-  PrefixTree tree_;
+  std::shared_ptr<PrefixStore> store_;
 };
 
 }  // namespace llamaestro

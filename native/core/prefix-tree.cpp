@@ -16,6 +16,7 @@ struct PrefixTree::Node {
   const PrefixTokens* run = nullptr;  // its key in the parent
   std::map<PrefixTokens, std::unique_ptr<Node>> children;
   PrefixBlock block;
+  uint64_t space = 0;
   uint64_t serial = 0;
   uint32_t depthTokens = 0;  // of the end of its run
   uint32_t uses = 0;
@@ -26,8 +27,10 @@ struct PrefixTree::Node {
 PrefixTree::PrefixTree(uint32_t blockTokens, uint64_t budgetBytes)
     : blockTokens_(blockTokens), budgetBytes_(budgetBytes) {}
 
+PrefixTree::~PrefixTree() { clear(); }
+
 // Leaf by leaf: a long chain must not recurse.
-PrefixTree::~PrefixTree() {
+void PrefixTree::clear() {
   while (!leaves_.empty()) remove(*leaves_.begin()->second);
 }
 
@@ -99,6 +102,7 @@ void PrefixTree::insert(uint64_t space, const PrefixTokens& tokens, uint32_t fro
       added.parent = node;
       added.run = &place->first;
       added.block = block;
+      added.space = space;
       added.serial = ++lastSerial_;
       added.depthTokens = node->depthTokens + blockTokens_;
       added.priority = age_ + worth(added);
@@ -150,23 +154,32 @@ void PrefixTree::shrink() {
   }
 }
 
-std::vector<PrefixTree::Chain> PrefixTree::chains() const {
-  std::vector<Chain> all;
-  for (auto leaf = leaves_.rbegin(); leaf != leaves_.rend(); ++leaf) {
-    Chain chain;
-    std::vector<const Node*> path;
-    const Node* node = leaf->second;
-    for (; !node->isRoot(); node = node->parent) path.push_back(node);
-    for (const auto& [space, root] : roots_) {
-      if (root.get() == node) chain.space = space;
-    }
-    for (auto one = path.rbegin(); one != path.rend(); ++one) {
-      chain.tokens.insert(chain.tokens.end(), (*one)->run->begin(), (*one)->run->end());
-      chain.blocks.push_back((*one)->block);
-    }
-    all.push_back(std::move(chain));
+// Appends the nodes from the root down to `leaf` that are not listed yet.
+void PrefixTree::listPath(const Node* leaf, std::map<const Node*, uint32_t>& places, std::vector<Entry>& list) const {
+  std::vector<const Node*> path;
+  const Node* node = leaf;
+  for (; !node->isRoot() && places.count(node) == 0; node = node->parent) path.push_back(node);
+  uint32_t parent = node->isRoot() ? kNoParent : places[node];
+  for (auto one = path.rbegin(); one != path.rend(); ++one) {
+    list.push_back({parent, (*one)->space, *(*one)->run, (*one)->block});
+    parent = static_cast<uint32_t>(list.size() - 1);
+    places[*one] = parent;
   }
-  return all;
+}
+
+std::vector<PrefixTree::Entry> PrefixTree::entries() const {
+  std::vector<Entry> list;
+  std::map<const Node*, uint32_t> places;
+  for (auto leaf = leaves_.rbegin(); leaf != leaves_.rend(); ++leaf) listPath(leaf->second, places, list);
+  return list;
+}
+
+std::vector<PrefixTree::Entry> PrefixTree::entriesOf(uint64_t space, const PrefixTokens& tokens) const {
+  std::vector<Entry> list;
+  std::map<const Node*, uint32_t> places;
+  const Node* node = walk(space, tokens, static_cast<uint32_t>(tokens.size()));
+  if (node != nullptr && !node->isRoot()) listPath(node, places, list);
+  return list;
 }
 
 }  // namespace llamaestro

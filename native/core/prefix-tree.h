@@ -39,13 +39,20 @@ class PrefixTree {
   // Drops everything behind the first `keep` tokens of this run, branches included.
   void forget(uint64_t space, const PrefixTokens& tokens, uint32_t keep);
 
-  // Every leaf with its whole run and blocks, likeliest to be kept first.
-  struct Chain {
+  void clear();
+
+  // Every block with its run; `parent` is the place of the one before it in the list. Parents come first, and runs that
+  // are likeliest to be kept before others.
+  static constexpr uint32_t kNoParent = UINT32_MAX;
+  struct Entry {
+    uint32_t parent = kNoParent;
     uint64_t space = 0;
-    PrefixTokens tokens;
-    std::vector<PrefixBlock> blocks;
+    PrefixTokens run;
+    PrefixBlock block;
   };
-  std::vector<Chain> chains() const;
+  std::vector<Entry> entries() const;
+  // Those of one run only, as far as it is here.
+  std::vector<Entry> entriesOf(uint64_t space, const PrefixTokens& tokens) const;
 
   uint32_t blockTokens() const { return blockTokens_; }
   uint64_t bytes() const { return bytes_; }
@@ -66,6 +73,7 @@ class PrefixTree {
   void remove(Node& node);
   void removeBelow(Node& node);
   void shrink();
+  void listPath(const Node* leaf, std::map<const Node*, uint32_t>& places, std::vector<Entry>& list) const;
 
   const uint32_t blockTokens_;
   const uint64_t budgetBytes_;

@@ -1,5 +1,8 @@
 // Prompts that share a beginning, through a whole engine: random weights, whose greedy tokens and log probabilities
 // depend on every number in the cache.
+#include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -172,4 +175,98 @@ TEST("prefix cache: a budget out of range is refused by name, and the plan state
   const Result<MemoryPlan> plan = planMemory(load);
   CHECK(plan.ok());
   CHECK(plan.value().prefixCacheBytes > 0 && plan.value().prefixCacheBytes <= 1 << 30);
+}
+
+namespace {
+
+std::string read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+void write(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+
+std::string reasonOf(const Result<PrefixFileSummary>& result) {
+  if (result.ok()) return "ok";
+  for (const Detail& detail : result.error().details) {
+    if (detail.name == "reason") return result.error().code + " " + std::get<std::string>(detail.value);
+  }
+  return result.error().code;
+}
+
+}  // namespace
+
+TEST("prefix file: another engine takes over what was saved, and says the same to the last bit") {
+  const std::string path = tests::scratchFolder() + "/prefixes";
+  const std::string expected = aloneSays(request(600, 647, 5));
+  uint64_t saved = 0;
+  {
+    Driver driver(options(1));
+    driver.waitFinished(driver.submit(request(600, 647, 0, 1)));
+    driver.waitFinished(driver.submit(request(0, 300, 9, 1)));
+    const Result<PrefixFileSummary> all = driver.engine().savePrefixes(path, std::nullopt);
+    CHECK_EQUAL(reasonOf(all), "ok");
+    CHECK_EQUAL(all.value().prefixes, 2u);
+    CHECK_EQUAL(all.value().tokens, 640u + 256);
+    CHECK_EQUAL(read(path).size(), all.value().bytes);
+    saved = driver.engine().stats().prefixBytes;
+    // Once more over the first, with the one prompt alone.
+    const Result<PrefixFileSummary> one = driver.engine().savePrefixes(path + ".one", request(0, 300, 9, 1).prompt);
+    CHECK_EQUAL(one.value().tokens, 256u);
+  }
+  Driver driver(options(1));
+  const Result<PrefixFileSummary> restored = driver.engine().restorePrefixes(path);
+  CHECK_EQUAL(reasonOf(restored), "ok");
+  CHECK_EQUAL(restored.value().tokens, 640u + 256);
+  CHECK_EQUAL(driver.engine().stats().prefixBytes, saved);
+  CHECK_EQUAL(driver.engine().restorePrefixes(path).value().tokens, 0u);
+  const Heard& heard = driver.waitFinished(driver.submit(request(600, 647, 5)));
+  CHECK_EQUAL(heard.cachedTokens, 576u);
+  CHECK_EQUAL(said(heard), expected);
+  // A smaller budget takes what fits.
+  Driver small(options(1, static_cast<double>(saved / 2)));
+  CHECK_EQUAL(reasonOf(small.engine().restorePrefixes(path)), "ok");
+  CHECK(small.engine().stats().prefixBytes > 0 && small.engine().stats().prefixBytes <= saved / 2);
+}
+
+TEST("prefix file: foreign, damaged and unreadable ones are refused and leave no trace") {
+  const std::string folder = tests::scratchFolder();
+  const std::string path = folder + "/prefixes";
+  Driver driver(options(1));
+  driver.waitFinished(driver.submit(request(200, 200, 0, 1)));
+  CHECK_EQUAL(reasonOf(driver.engine().savePrefixes(path, std::nullopt)), "ok");
+  const std::string good = read(path);
+  Driver other(options(1));
+  const auto restoring = [&](const std::string& bytes) {
+    write(folder + "/bad", bytes);
+    return reasonOf(other.engine().restorePrefixes(folder + "/bad"));
+  };
+  for (size_t cut = 0; cut < good.size(); cut += 1 + good.size() / 97) {
+    CHECK(restoring(good.substr(0, cut)) != "ok");
+  }
+  for (size_t at = 0; at < good.size(); at += 1 + good.size() / 211) {
+    std::string flipped = good;
+    flipped[at] = static_cast<char>(flipped[at] ^ 16);
+    const std::string reason = restoring(flipped);
+    CHECK(reason == "invalid_request damaged" || (at < 8 && reason == "invalid_request foreign"));
+  }
+  CHECK_EQUAL(restoring("GGUF and more"), "invalid_request foreign");
+  CHECK_EQUAL(reasonOf(other.engine().restorePrefixes(folder + "/none")), "invalid_request unreadable");
+  CHECK_EQUAL(reasonOf(other.engine().restorePrefixes(folder)), "invalid_request unreadable");
+  CHECK_EQUAL(other.engine().stats().prefixBlocks, 0u);
+  LoadOptions load = loadOptions("scripted");
+  load.contextTokens = 1024;
+  CHECK_EQUAL(reasonOf(Driver(load).engine().restorePrefixes(path)), "invalid_request foreign");
+  load = options(1);
+  load.kvTypeK = "f32";
+  CHECK_EQUAL(reasonOf(Driver(load).engine().restorePrefixes(path)), "invalid_request foreign");
+  CHECK_EQUAL(reasonOf(driver.engine().savePrefixes(folder + "/none/x", std::nullopt)), "invalid_request unwritable");
+  CHECK_EQUAL(reasonOf(driver.engine().savePrefixes(folder, std::nullopt)), "invalid_request unwritable");
+  const auto cancel = std::make_shared<std::atomic<bool>>(true);
+  CHECK_EQUAL(reasonOf(driver.engine().savePrefixes(folder + "/no", std::nullopt, cancel)), "cancelled");
+  size_t files = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder)) ++files;
+  CHECK_EQUAL(files, 2u);
+  CHECK_EQUAL(reasonOf(Driver(options(1, 0)).engine().savePrefixes(path, std::nullopt)), "invalid_request");
+  CHECK(read(path) == good);
 }

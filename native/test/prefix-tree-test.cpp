@@ -108,19 +108,23 @@ TEST("prefix tree: what was useful long ago gives way in the end") {
   CHECK_EQUAL(tree.find(0, tokensOf(4)), 0u);
 }
 
-TEST("prefix tree: lists every chain whole, and a long one is destroyed without recursion") {
+TEST("prefix tree: lists every block once, parents first, and a long one is destroyed without recursion") {
   PrefixTree tree(1, 1 << 30);
   const PrefixTokens tokens = tokensOf(100000);
   std::vector<PrefixBlock> blocks(tokens.size(), blockAt(0));
   tree.insert(9, tokens, 0, blocks);
   tree.insert(9, tokensOf(3, 2, 1), 2, {blockAt(2)});
-  const std::vector<PrefixTree::Chain> chains = tree.chains();
-  CHECK_EQUAL(chains.size(), 2u);
-  for (const PrefixTree::Chain& chain : chains) {
-    CHECK_EQUAL(chain.space, 9u);
-    CHECK_EQUAL(chain.blocks.size(), chain.tokens.size());
-    CHECK(chain.tokens == tokens || chain.tokens == tokensOf(3, 2, 1));
+  const std::vector<PrefixTree::Entry> entries = tree.entries();
+  CHECK_EQUAL(entries.size(), tokens.size() + 1);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    CHECK_EQUAL(entries[i].space, 9u);
+    CHECK(entries[i].parent == PrefixTree::kNoParent ? i == 0 : entries[i].parent < i);
   }
+  const std::vector<PrefixTree::Entry> branch = tree.entriesOf(9, tokensOf(3, 2, 1));
+  CHECK_EQUAL(branch.size(), 3u);
+  CHECK_EQUAL(branch[2].parent, 1u);
+  CHECK(branch[2].run == PrefixTokens{1002});
+  CHECK(tree.entriesOf(8, tokens).empty());
 }
 
 TEST("prefix tree: behaves like a set of runs through any order of calls") {

@@ -9,6 +9,7 @@ import type {
   EngineStats,
   LoadOptions,
   MemoryPlan,
+  PrefixFileSummary,
   SamplingOptions,
   TokenLogprob,
   ToolCallDelta,
@@ -134,6 +135,9 @@ export interface NativeHandle {
   embed(inputs: readonly string[]): Promise<number>;
   rerank(query: string, documents: readonly string[]): Promise<number>;
   classify(prompt: NativePrompt, labels: readonly string[]): Promise<number>;
+  /** The whole store, or what it holds of one prompt; `ticket` as in `Addon.load`. */
+  savePrefixes(file: string, prompt: NativePrompt | undefined, ticket: number): Promise<PrefixFileSummary>;
+  restorePrefixes(file: string, ticket: number): Promise<PrefixFileSummary>;
   close(): Promise<void>;
 }
 
@@ -227,6 +231,8 @@ export const ENGINE_METHODS: FunctionList<NativeHandle> = {
   embed: true,
   rerank: true,
   classify: true,
+  savePrefixes: true,
+  restorePrefixes: true,
   close: true,
 };
 

@@ -286,6 +286,15 @@ export interface EngineStats {
   readonly stalledMs: number;
 }
 
+/** What a prefix file took or gave. */
+export interface PrefixFileSummary {
+  /** Different prompts, as far as they were kept. */
+  readonly prefixes: number;
+  /** Tokens of all of them, shared ones once. */
+  readonly tokens: number;
+  readonly bytes: number;
+}
+
 export interface Engine {
   readonly info: EngineInfo;
   /** What was predicted when this engine was loaded. */
@@ -320,6 +329,19 @@ export interface Engine {
    * those of `submit`, and `cancelled`.
    */
   classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]>;
+
+  /**
+   * Writes the prompt prefixes that are kept (or with `only` those of one prompt) to a file, which is replaced in one
+   * piece; those of sequences that still run are not among them. Errors: `invalid_request` (no prefix cache; a file that
+   * cannot be written, details.reason 'unwritable'), `cancelled`.
+   */
+  savePrefixes(file: string, only?: Prompt, signal?: AbortSignal): Promise<PrefixFileSummary>;
+  /**
+   * Takes over the prefixes of a file as far as the budget has room, and says what is new. Only files of the same model,
+   * KV types and grid are taken; any other is `invalid_request` with details.reason 'foreign', 'damaged' or 'unreadable'
+   * and changes nothing.
+   */
+  restorePrefixes(file: string, signal?: AbortSignal): Promise<PrefixFileSummary>;
 
   /** Ends every sequence, joins the decode thread, frees everything. Idempotent; later calls return the same promise. */
   close(): Promise<void>;

@@ -13,6 +13,7 @@ import type {
   EngineStats,
   FinishReason,
   MemoryPlan,
+  PrefixFileSummary,
   Prompt,
   Sequence,
   SequenceEvent,
@@ -37,8 +38,9 @@ import {
 import { FakeParts } from './fake-parts.js';
 import { StepListeners, callListener } from './fan-out.js';
 import {
-  checkLabels,
   checkInputs,
+  checkLabels,
+  checkPath,
   checkPrompt,
   checkPurpose,
   checkSequenceRequest,
@@ -176,6 +178,19 @@ export class FakeEngine implements Engine {
     checkInputs('documents', documents);
     await this.pretendToCompute(documents.length, signal);
     return documents.map((document) => fakeScore(query, document));
+  }
+
+  async savePrefixes(file: string, only?: Prompt, signal?: AbortSignal): Promise<PrefixFileSummary> {
+    checkPath('file', file);
+    if (only !== undefined) checkPrompt(only, FAKE_VOCAB_SIZE);
+    this.refuseClosed(signal);
+    return this.prefixes.save(file, this.info.file, only === undefined ? undefined : this.promptOf(only));
+  }
+
+  async restorePrefixes(file: string, signal?: AbortSignal): Promise<PrefixFileSummary> {
+    checkPath('file', file);
+    this.refuseClosed(signal);
+    return this.prefixes.restore(file, this.info.file);
   }
 
   close(): Promise<void> {
@@ -381,7 +396,8 @@ export class FakeEngine implements Engine {
     this.steps += 1;
   }
 
-  private refuseClosed(): void {
+  private refuseClosed(signal?: AbortSignal): void {
     if (this.closed !== undefined) throw new LlamaestroError('cancelled', 'the engine is closed');
+    if (signal?.aborted === true) throw new LlamaestroError('cancelled', 'cancelled before it began');
   }
 }

@@ -1,8 +1,10 @@
 /**
  * The prompt prefixes that a fake engine remembers: whole blocks of tokens, the least recently used prompt forgotten
- * first. Mirrors what callers see of the native prefix cache; deliberately knows no bytes of a model.
+ * first. Mirrors what callers see of the native prefix cache, its files included; deliberately knows no bytes of a model.
  */
-import type { EngineStats } from './engine.js';
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import type { EngineStats, PrefixFileSummary } from './engine.js';
+import { refuse } from './validate-values.js';
 
 /** Tokens of a block; matches end on multiples of it. */
 export const FAKE_BLOCK_TOKENS = 64;
@@ -48,9 +50,57 @@ export class FakePrefixes {
     return { cachedTokens: this.cachedTokens, prefixHits: this.hits, prefixBlocks, prefixBytes };
   }
 
-  private bytes(): number {
-    return this.runs.reduce((sum, run) => sum + run.length, 0) * BYTES_PER_TOKEN;
+  /** As `Engine.savePrefixes`; `model` is what a file belongs to. */
+  async save(file: string, model: string, only?: readonly number[]): Promise<PrefixFileSummary> {
+    this.refuseOff();
+    const runs = only === undefined ? this.runs : this.runs.filter((run) => startsWith(only, run));
+    const text = JSON.stringify({ model, runs });
+    try {
+      await writeFile(`${file}.tmp`, text);
+      await rename(`${file}.tmp`, file);
+    } catch (thrown) {
+      refuse('file', `${file} cannot be written: ${String(thrown)}`, { reason: 'unwritable' });
+    }
+    return { prefixes: runs.length, tokens: countTokens(runs), bytes: Buffer.byteLength(text) };
   }
+
+  /** As `Engine.restorePrefixes`. */
+  async restore(file: string, model: string): Promise<PrefixFileSummary> {
+    this.refuseOff();
+    const text = await readFile(file, 'utf8').catch(() =>
+      refuse('file', `${file} cannot be read`, { reason: 'unreadable' }),
+    );
+    const before = this.runs;
+    for (const run of parseRuns(file, text, model)) {
+      if (this.bytes() + run.length * BYTES_PER_TOKEN <= this.budgetBytes) this.keep(run);
+    }
+    const added = this.runs.filter((run) => !before.some((other) => startsWith(other, run)));
+    return { prefixes: added.length, tokens: countTokens(added), bytes: countTokens(added) * BYTES_PER_TOKEN };
+  }
+
+  private refuseOff(): void {
+    if (this.budgetBytes === 0) refuse('prefixCacheBytes', 'this model keeps no prefixes');
+  }
+
+  private bytes(): number {
+    return countTokens(this.runs) * BYTES_PER_TOKEN;
+  }
+}
+
+function parseRuns(file: string, text: string, model: string): readonly (readonly number[])[] {
+  let parsed: { model?: unknown; runs?: unknown };
+  try {
+    parsed = Object(JSON.parse(text)) as typeof parsed;
+  } catch {
+    return refuse('file', `${file} is not a file of prefixes`, { reason: 'foreign' });
+  }
+  if (parsed.model !== model) refuse('file', `${file} belongs to another model`, { reason: 'foreign' });
+  if (!Array.isArray(parsed.runs)) refuse('file', `${file} is damaged`, { reason: 'damaged' });
+  return parsed.runs as readonly (readonly number[])[];
+}
+
+function countTokens(runs: readonly (readonly number[])[]): number {
+  return runs.reduce((sum, run) => sum + run.length, 0);
 }
 
 function wholeBlocks(count: number): number {

@@ -13,6 +13,7 @@ import type {
   EngineInfo,
   EngineStats,
   MemoryPlan,
+  PrefixFileSummary,
   Prompt,
   Sequence,
   SequenceEvent,
@@ -25,6 +26,7 @@ import {
   checkInputs,
   checkLabels,
   checkLoadOptions,
+  checkPath,
   checkPrompt,
   checkPurpose,
   checkSequenceRequest,
@@ -66,6 +68,17 @@ function driverOver(addon: Addon): NativeDriver {
   const engines = new Map<number, NativeEngine>();
   const progressListeners = new Map<number, (fraction: number) => void>();
   let lastTicket = 0;
+  const withTicket: TicketRunner = async (signal, start) => {
+    if (signal?.aborted === true) throw cancelledError('cancelled before it began');
+    const ticket = ++lastTicket;
+    const onAbort = (): void => addon.cancel(ticket);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await translateAsync(start(ticket));
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  };
   const logs = new LogListeners((level) => addon.logLevel(level));
   addon.listen((batches, progress, log) => {
     if (log !== undefined) logs.take(log);
@@ -82,15 +95,7 @@ function driverOver(addon: Addon): NativeDriver {
     devices: () => translate(() => addon.devices()),
     async planMemory(options, signal) {
       checkLoadOptions(options);
-      if (signal?.aborted === true) throw cancelledError('the plan was cancelled before it began');
-      const ticket = ++lastTicket;
-      const onAbort = (): void => addon.cancel(ticket);
-      signal?.addEventListener('abort', onAbort, { once: true });
-      try {
-        return await translateAsync(addon.plan(options, ticket));
-      } finally {
-        signal?.removeEventListener('abort', onAbort);
-      }
+      return withTicket(signal, (ticket) => addon.plan(options, ticket));
     },
     async load(options, onProgress, signal) {
       checkLoadOptions(options);
@@ -101,7 +106,7 @@ function driverOver(addon: Addon): NativeDriver {
       signal?.addEventListener('abort', onAbort, { once: true });
       try {
         const handle = await translateAsync(addon.load(options, ticket));
-        return await adopt(handle, engines, signal);
+        return await adopt(handle, engines, withTicket, signal);
       } finally {
         signal?.removeEventListener('abort', onAbort);
         progressListeners.delete(ticket);
@@ -119,14 +124,18 @@ function driverOver(addon: Addon): NativeDriver {
 async function adopt(
   handle: NativeHandle,
   engines: Map<number, NativeEngine>,
+  withTicket: TicketRunner,
   signal: AbortSignal | undefined,
 ): Promise<NativeEngine> {
   if (signal?.aborted === true) {
     await handle.close();
     throw cancelledError('the load was cancelled');
   }
-  return new NativeEngine(handle, engines);
+  return new NativeEngine(handle, engines, withTicket);
 }
+
+/** Runs what a ticket can stop, until the signal says so. */
+type TicketRunner = <T>(signal: AbortSignal | undefined, start: (ticket: number) => Promise<T>) => Promise<T>;
 
 /** Who waits for an embed or rerank job. */
 type JobWaiter = (row: NativeJobRow) => void;
@@ -145,6 +154,7 @@ class NativeEngine implements Engine {
   constructor(
     private readonly handle: NativeHandle,
     private readonly engines: Map<number, NativeEngine>,
+    private readonly withTicket: TicketRunner,
   ) {
     this.info = handle.info;
     this.planned = handle.planned;
@@ -204,6 +214,20 @@ class NativeEngine implements Engine {
     checkLabels(labels);
     const { values } = await this.runJob(() => this.handle.classify(toNativePrompt(prompt), labels), signal);
     return Array.from(values);
+  }
+
+  async savePrefixes(file: string, only?: Prompt, signal?: AbortSignal): Promise<PrefixFileSummary> {
+    checkPath('file', file);
+    if (only !== undefined) checkPrompt(only, this.info.vocabSize);
+    this.refuseClosed();
+    const prompt = only === undefined ? undefined : toNativePrompt(only);
+    return this.withTicket(signal, (ticket) => this.handle.savePrefixes(file, prompt, ticket));
+  }
+
+  async restorePrefixes(file: string, signal?: AbortSignal): Promise<PrefixFileSummary> {
+    checkPath('file', file);
+    this.refuseClosed();
+    return this.withTicket(signal, (ticket) => this.handle.restorePrefixes(file, ticket));
   }
 
   close(): Promise<void> {

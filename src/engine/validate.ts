@@ -219,7 +219,8 @@ function checkStop(stop: readonly unknown[] | undefined): void {
   }
 }
 
-function checkPath(param: string, path: unknown): void {
+/** Throws unless `path` could name a file. */
+export function checkPath(param: string, path: unknown): void {
   if (typeof path !== 'string' || path === '' || path.includes('\0') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
     refuse(param, `${param} must be a path of 1 … ${MAX_PATH_BYTES} bytes`);
   }

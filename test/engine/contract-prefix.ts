@@ -1,4 +1,7 @@
 /** The part of the engine contract about prompts that begin alike. */
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Engine, SequenceRequest } from '../../src/engine/engine.js';
 import type { ContractSubject } from './contract.js';
@@ -63,6 +66,45 @@ export function prefixContract(subject: () => ContractSubject): void {
     } finally {
       await engine.close();
     }
+  });
+
+  it('saves prefixes to a file that another engine takes over, and no other kind of file', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'prefixes-'));
+    const file = join(folder, 'saved');
+    const [first, second] = await Promise.all([load(), load()]);
+    try {
+      await runSequence(first, request(1));
+      await runSequence(first, { ...request(1), prompt: { kind: 'tokens', tokens: Array(130).fill(7) as number[] } });
+      const saved = await first.savePrefixes(file);
+      expect(saved.prefixes).to.equal(2);
+      expect(saved.tokens).to.be.within(SHARED_TOKENS, PROMPT_TOKENS + 130);
+      expect(saved.bytes).to.equal(statSync(file).size);
+      const one = await first.savePrefixes(`${file}.one`, request(1).prompt);
+      expect(one.prefixes).to.equal(1);
+      const restored = await second.restorePrefixes(file);
+      expect(restored).to.include({ prefixes: saved.prefixes, tokens: saved.tokens });
+      expect((await second.restorePrefixes(file)).tokens).to.equal(0);
+      const [cold, warm] = [await runSequence(first, request(3)), await runSequence(second, request(3))];
+      expect(warm.finished.usage.cachedTokens).to.be.within(SHARED_TOKENS - 256, SHARED_TOKENS);
+      expect(warm.ids).to.deep.equal(cold.ids);
+      expect(readdirSync(folder)).to.have.members(['saved', 'saved.one']);
+
+      writeFileSync(join(folder, 'foreign'), 'something else');
+      const refusals = { foreign: 'foreign', missing: 'unreadable' };
+      for (const [name, reason] of Object.entries(refusals)) {
+        const error = await expectError('invalid_request', () => second.restorePrefixes(join(folder, name)));
+        expect([error.param, error.details?.['reason']]).to.deep.equal(['file', reason]);
+      }
+      const unwritable = await expectError('invalid_request', () => first.savePrefixes(join(folder, 'no', 'saved')));
+      expect(unwritable.details?.['reason']).to.equal('unwritable');
+      expect((await expectError('invalid_request', () => first.savePrefixes(''))).param).to.equal('file');
+      await expectError('cancelled', () => first.savePrefixes(file, undefined, AbortSignal.abort()));
+      await expectError('cancelled', () => second.restorePrefixes(file, AbortSignal.abort()));
+    } finally {
+      await Promise.all([first.close(), second.close()]);
+      rmSync(folder, { recursive: true });
+    }
+    await expectError('cancelled', () => first.savePrefixes(file));
   });
 
   it('refuses a budget out of range by name', async () => {

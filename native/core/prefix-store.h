@@ -1,0 +1,29 @@
+// Internal: the tree of prefixes as the decode thread and the threads that write and read prefix files share it.
+#pragma once
+
+#include <mutex>
+
+#include "prefix-tree.h"
+
+namespace llamaestro {
+
+// What two engines must have in common to exchange blocks, beside the model.
+struct PrefixFormat {
+  uint32_t blockTokens = 0;
+  uint64_t layout = 0;  // KvLayout::hash
+  uint64_t blockBytes = 0;
+};
+
+// The key space of sequences without adapters.
+inline constexpr uint64_t kNoAdapters = 0;
+
+struct PrefixStore {
+  PrefixStore(const PrefixFormat& itsFormat, uint64_t budgetBytes)
+      : format(itsFormat), tree(itsFormat.blockTokens, budgetBytes) {}
+
+  const PrefixFormat format;
+  std::mutex mutex;  // of the tree; never held while bytes are copied
+  PrefixTree tree;
+};
+
+}  // namespace llamaestro
