@@ -360,6 +360,7 @@ export class FakeEngine implements Engine {
       this.emit(sequence, { type: 'tokens', firstIndex: sequence.generated, ids: [], ...share });
     }
     const isWhole = reason === 'stop' && sequence.held.matched === undefined;
+    const { promptTokens, cachedTokens } = sequence;
     const nowMs = this.parts.clock.nowMs();
     const startedMs = sequence.startedMs ?? nowMs;
     const firstTokenMs = sequence.firstTokenMs ?? nowMs;
@@ -367,11 +368,7 @@ export class FakeEngine implements Engine {
       type: 'finished',
       reason: isWhole && sequence.parts.calls ? 'tool_calls' : reason,
       ...(sequence.held.matched === undefined ? {} : { stopString: sequence.held.matched }),
-      usage: {
-        promptTokens: sequence.promptTokens,
-        cachedTokens: sequence.cachedTokens,
-        completionTokens: sequence.generated,
-      },
+      usage: { promptTokens, cachedTokens, completionTokens: sequence.generated },
       timings: {
         queueMs: startedMs - sequence.submittedMs,
         prefillMs: firstTokenMs - startedMs,
