@@ -9,8 +9,8 @@ import { createNativeDriver } from './native-engine.js';
 import { tryModel as tryInChild, type TrialLimits } from './trial.js';
 import { refuseUnknownLoadFields } from './validate.js';
 
-export { LlamaestroError } from '../base/errors.js';
-export type { ErrorCode } from '../base/errors.js';
+export { ERROR_REMEDIES, LlamaestroError } from '../base/errors.js';
+export type { ErrorCode, ErrorOptions, WireError } from '../base/errors.js';
 export type * from './engine.js';
 export { MAX_WAITING_SEQUENCES } from './engine.js';
 export type { LifelineOptions, LogLine } from './addon-types.js';
@@ -23,7 +23,7 @@ export type { TrialLimits } from './trial.js';
 export type { GenerateResult, TokenStream } from './token-stream.js';
 
 export interface LoadHooks {
-  /** Gets 0 … 1, rising. */
+  /** Gets 0 … 1, rising; what the shares are is said at `EngineDriver.load`. */
   readonly onProgress?: (fraction: number) => void;
   /** Aborting frees everything and rejects with `cancelled`. */
   readonly signal?: AbortSignal;
