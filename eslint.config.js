@@ -4,7 +4,7 @@
  */
 import tseslint from 'typescript-eslint';
 
-const ignored = ['dist/', 'build/', 'build-*/', 'coverage/', 'vendor/', 'models/', 'node_modules/'];
+const ignored = ['dist/', 'build/', 'build-*/', 'coverage/', 'docs/api/', 'vendor/', 'models/', 'node_modules/'];
 
 const habits = {
   'no-console': 'error',
