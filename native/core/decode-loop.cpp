@@ -159,6 +159,7 @@ void DecodeLoop::advance(const SequencePtr& sequence, const DecodeRow& row) {
     sequence->doneTokens += count;
     sequence->waitedSteps = 0;
     parts_.counters.promptTokens.fetch_add(count);
+    cache_.passed(*sequence);
     if (!sequence->isJob()) {
       parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
     }

@@ -20,6 +20,13 @@ PrefixCache::PrefixCache(llama_context* context, const ContextShape& shape, Coun
     : grid_(prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), shape.allOnCpu)), counters_(counters) {
   if (shape.prefixCacheBytes == 0) return;
   auto blocks = std::make_unique<KvBlocks>(context);
+  const llama_model* model = llama_get_model(context);
+  if (llama_model_is_recurrent(model) || llama_model_is_hybrid(model) || llama_model_n_swa(model) > 0) {
+    grid_.blockTokens = grid_.chunkTokens;
+    store_ = std::make_shared<PrefixStore>(PrefixFormat{grid_.blockTokens, 0, 0}, shape.prefixCacheBytes);
+    states_ = std::make_unique<WholeStates>(context, grid_.chunkTokens, store_, counters);
+    return;
+  }
   if (!blocks->fault().empty()) return;
   const PrefixFormat format{grid_.blockTokens, blocks->layout(), blocks->cellBytes() * grid_.blockTokens};
   store_ = std::make_shared<PrefixStore>(format, shape.prefixCacheBytes);
@@ -42,6 +49,7 @@ bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>&
     if (leader != nullptr && !leader->cancelled.load() && leader->doneTokens < newcomer.leaderTokens) return true;
     newcomer.leaderId = 0;  // it has passed, or will never: another one may be ahead
   }
+  if (states_) return states_->shouldWait(newcomer, active);
   uint32_t ready = usable(newcomer, known(newcomer));
   uint32_t leaderTokens = 0;
   uint32_t leaderId = 0;
@@ -79,6 +87,7 @@ const Sequence* PrefixCache::bestDonor(const Sequence& newcomer, const std::vect
 void PrefixCache::start(Sequence& newcomer, const std::vector<SequencePtr>& active) {
   if (!serves(newcomer)) return;
   try {
+    if (states_) return states_->start(newcomer);
     const Sequence* donor = bestDonor(newcomer, active, usable(newcomer, known(newcomer)));
     if (donor != nullptr) exportPrompt(*donor);
     fill(newcomer);
@@ -128,9 +137,19 @@ bool PrefixCache::dropDamaged(const Sequence& newcomer, const std::vector<Prefix
   return true;
 }
 
+void PrefixCache::passed(const Sequence& sequence) {
+  if (!states_ || !serves(sequence)) return;
+  try {
+    states_->passed(sequence);
+  } catch (...) {
+    // Not kept: computed again when it comes back.
+  }
+}
+
 void PrefixCache::keep(const Sequence& leaving) {
   if (!serves(leaving)) return;
   try {
+    if (states_) return states_->left(leaving);
     exportPrompt(leaving);
   } catch (...) {
     // Not kept: computed again when it comes back.

@@ -14,6 +14,7 @@
 #include "prefix-match.h"
 #include "prefix-store.h"
 #include "sequence.h"
+#include "whole-states.h"
 
 namespace llamaestro {
 
@@ -21,8 +22,8 @@ class PrefixCache {
  public:
   using SequencePtr = std::shared_ptr<Sequence>;
 
-  // Looks at the layout of the context's cache, which must be empty (see KvBlocks). With a budget of 0, or a cache that
-  // cannot be cut, every question below is answered with no.
+  // Looks at the layout of the context's cache, which must be empty (see KvBlocks). A cache that cannot be cut is kept
+  // as whole states; with a budget of 0 every question below is answered with no.
   PrefixCache(llama_context* context, const ContextShape& shape, Counters& counters);
 
   // True while one of `active` computes what `newcomer` could take over from it: it should not get a slot yet. Cheap to
@@ -33,6 +34,9 @@ class PrefixCache {
   // its doneTokens and cachedTokens. Never throws; a block that is damaged is dropped and computed again.
   void start(Sequence& newcomer, const std::vector<SequencePtr>& active);
 
+  // After each chunk of a prompt. Never throws.
+  void passed(const Sequence& sequence);
+
   // Before the slot of `leaving` is cleared: keeps the prompt it has computed. Never throws.
   void keep(const Sequence& leaving);
 
@@ -40,7 +44,7 @@ class PrefixCache {
   std::shared_ptr<PrefixStore> store() const { return store_; }
 
  private:
-  bool serves(const Sequence& sequence) const { return blocks_ && sequence.cachesPrompt(); }
+  bool serves(const Sequence& sequence) const { return store_ && sequence.cachesPrompt(); }
   uint32_t usable(const Sequence& sequence, uint32_t known) const;
   const Sequence* bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active, uint32_t least) const;
   uint32_t known(const Sequence& sequence) const;
@@ -51,8 +55,9 @@ class PrefixCache {
 
   PrefixGrid grid_;
   Counters& counters_;
-  std::unique_ptr<KvBlocks> blocks_;  // null: off
-  std::shared_ptr<PrefixStore> store_;
+  std::shared_ptr<PrefixStore> store_;  // null: off
+  std::unique_ptr<KvBlocks> blocks_;    // one of these two
+  std::unique_ptr<WholeStates> states_;
 };
 
 }  // namespace llamaestro

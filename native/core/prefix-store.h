@@ -3,11 +3,12 @@
 
 #include <mutex>
 
+#include "prefix-snapshots.h"
 #include "prefix-tree.h"
 
 namespace llamaestro {
 
-// What two engines must have in common to exchange blocks, beside the model.
+// What two engines must have in common to exchange blocks, beside the model. No block bytes: whole states only.
 struct PrefixFormat {
   uint32_t blockTokens = 0;
   uint64_t layout = 0;  // KvLayout::hash
@@ -19,11 +20,12 @@ inline constexpr uint64_t kNoAdapters = 0;
 
 struct PrefixStore {
   PrefixStore(const PrefixFormat& itsFormat, uint64_t budgetBytes)
-      : format(itsFormat), tree(itsFormat.blockTokens, budgetBytes) {}
+      : format(itsFormat), tree(itsFormat.blockTokens, budgetBytes), snapshots(budgetBytes) {}
 
   const PrefixFormat format;
-  std::mutex mutex;  // of the tree; never held while bytes are copied
-  PrefixTree tree;
+  std::mutex mutex;           // of the tree; never held while bytes are copied
+  PrefixTree tree;            // either this one is used
+  PrefixSnapshots snapshots;  // or this one
 };
 
 }  // namespace llamaestro

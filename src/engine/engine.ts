@@ -332,8 +332,9 @@ export interface Engine {
 
   /**
    * Writes the prompt prefixes that are kept (or with `only` those of one prompt) to a file, which is replaced in one
-   * piece; those of sequences that still run are not among them. Errors: `invalid_request` (no prefix cache; a file that
-   * cannot be written, details.reason 'unwritable'), `cancelled`.
+   * piece; those of sequences that still run are not among them. Errors: `invalid_request` (no prefix cache, or one of
+   * whole states, as recurrent, hybrid and sliding-window models have it; a file that cannot be written, details.reason
+   * 'unwritable'), `cancelled`.
    */
   savePrefixes(file: string, only?: Prompt, signal?: AbortSignal): Promise<PrefixFileSummary>;
   /**

@@ -1,0 +1,84 @@
+#include "whole-states.h"
+
+#include <algorithm>
+
+#include "prefix-match.h"
+
+namespace llamaestro {
+
+PrefixSnapshots::Pointer WholeStates::find(const Sequence& newcomer) const {
+  std::lock_guard<std::mutex> lock(store_->mutex);
+  return store_->snapshots.find(kNoAdapters, newcomer.prompt());
+}
+
+bool WholeStates::shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active) {
+  const PrefixSnapshots::Pointer ready = find(newcomer);
+  newcomer.leaderTokens = ready ? static_cast<uint32_t>(ready->tokens.size()) : 0;
+  for (const std::shared_ptr<Sequence>& one : active) {
+    if (!one->cachesPrompt() || one->cancelled.load()) continue;
+    const uint32_t common = commonPrefix(newcomer.prompt(), one->prompt());
+    const uint32_t shared = std::min(common, newcomer.promptTokens() - 1) / chunkTokens_ * chunkTokens_;
+    if (shared <= newcomer.leaderTokens || one->doneTokens >= shared) continue;
+    newcomer.leaderId = one->id;
+    newcomer.leaderTokens = shared;
+  }
+  if (newcomer.leaderId == 0) return false;
+  const std::pair<uint32_t, uint32_t> place(newcomer.leaderId, newcomer.leaderTokens);
+  if (std::find(wanted_.begin(), wanted_.end(), place) == wanted_.end()) wanted_.push_back(place);
+  return true;
+}
+
+bool WholeStates::load(Sequence& newcomer, const PrefixSnapshots::Pointer& snapshot) {
+  if (blockChecksum(snapshot->bytes) == snapshot->checksum &&
+      llama_state_seq_set_data(context_, snapshot->bytes.data(), snapshot->bytes.size(), newcomer.slot) ==
+          snapshot->bytes.size()) {
+    return true;
+  }
+  llama_memory_seq_rm(llama_get_memory(context_), newcomer.slot, -1, -1);
+  return false;
+}
+
+void WholeStates::start(Sequence& newcomer) {
+  while (const PrefixSnapshots::Pointer snapshot = find(newcomer)) {
+    const bool isLoaded = load(newcomer, snapshot);
+    std::lock_guard<std::mutex> lock(store_->mutex);
+    if (!isLoaded) {
+      store_->snapshots.forget(snapshot);
+      continue;
+    }
+    store_->snapshots.use(snapshot);
+    newcomer.cachedTokens = static_cast<uint32_t>(snapshot->tokens.size());
+    newcomer.doneTokens = newcomer.cachedTokens;
+    counters_.prefixHits.fetch_add(1);
+    counters_.cachedTokens.fetch_add(newcomer.cachedTokens);
+    return;
+  }
+}
+
+void WholeStates::passed(const Sequence& sequence) {
+  const uint32_t done = sequence.doneTokens;
+  const bool isLast = done == (sequence.promptTokens() - 1) / chunkTokens_ * chunkTokens_;
+  const std::pair<uint32_t, uint32_t> place(sequence.id, done);
+  if (!isLast && std::find(wanted_.begin(), wanted_.end(), place) == wanted_.end()) return;
+  {
+    std::lock_guard<std::mutex> lock(store_->mutex);
+    if (store_->snapshots.has(kNoAdapters, sequence.prompt(), done)) return;
+  }
+  PrefixSnapshot snapshot;
+  snapshot.space = kNoAdapters;
+  snapshot.tokens.assign(sequence.prompt().begin(), sequence.prompt().begin() + done);
+  const size_t bytes = llama_state_seq_get_size(context_, sequence.slot);
+  if (bytes > store_->snapshots.budgetBytes()) return;
+  snapshot.bytes.resize(bytes);
+  if (llama_state_seq_get_data(context_, snapshot.bytes.data(), bytes, sequence.slot) != bytes) return;
+  snapshot.checksum = blockChecksum(snapshot.bytes);
+  std::lock_guard<std::mutex> lock(store_->mutex);
+  store_->snapshots.add(std::move(snapshot));
+}
+
+void WholeStates::left(const Sequence& sequence) {
+  const auto isHis = [&](const auto& place) { return place.first == sequence.id; };
+  wanted_.erase(std::remove_if(wanted_.begin(), wanted_.end(), isHis), wanted_.end());
+}
+
+}  // namespace llamaestro

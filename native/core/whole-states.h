@@ -1,0 +1,42 @@
+// Internal: prefixes of models whose cache cannot be cut: the whole state of a sequence after the last whole chunk of
+// its prompt, and after any chunk that another sequence waits for. A state is used by prompts that begin with all of
+// its tokens, so what is computed behind it has the chunks it would have had anyway. Decode thread only.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "counters.h"
+#include "llama.h"
+#include "prefix-store.h"
+#include "sequence.h"
+
+namespace llamaestro {
+
+class WholeStates {
+ public:
+  WholeStates(llama_context* context, uint32_t chunkTokens, std::shared_ptr<PrefixStore> store, Counters& counters)
+      : context_(context), chunkTokens_(chunkTokens), store_(std::move(store)), counters_(counters) {}
+
+  // True when one of `active` is about to pass the end of a chunk up to which it is equal to `newcomer`, and nothing as
+  // good is there: sets its leader, and has the state kept when the leader gets there.
+  bool shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active);
+  // Fills the empty slot of `newcomer`. Throws Failure internal; the slot is empty then.
+  void start(Sequence& newcomer);
+  // After each chunk of a prompt.
+  void passed(const Sequence& sequence);
+  void left(const Sequence& sequence);
+
+ private:
+  bool load(Sequence& newcomer, const PrefixSnapshots::Pointer& snapshot);
+  PrefixSnapshots::Pointer find(const Sequence& newcomer) const;
+
+  llama_context* context_;
+  const uint32_t chunkTokens_;
+  std::shared_ptr<PrefixStore> store_;
+  Counters& counters_;
+  std::vector<std::pair<uint32_t, uint32_t>> wanted_;  // sequence id, its doneTokens
+};
+
+}  // namespace llamaestro
