@@ -118,7 +118,8 @@ Napi::Value EngineWrap::detokenize(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
-  return startJob(info.Env(), [inputs = toStrings(info[0])](Engine& engine) { return engine.embed(inputs); });
+  return startJob(info.Env(), [inputs = toStrings(info[0]), options = toEmbedOptions(info[1].As<Napi::Object>())](
+                                  Engine& engine) { return engine.embed(inputs, options); });
 }
 
 Napi::Value EngineWrap::rerank(const Napi::CallbackInfo& info) {

@@ -93,6 +93,8 @@ LoadOptions toLoadOptions(const Napi::Object& value) {
   options.prefixCacheBytes = optionalNumber(value, "prefixCacheBytes");
   options.mmap = optionalFlag(value, "mmap");
   options.stepLock = optionalText(value, "stepLock");
+  options.pooling = optionalText(value, "pooling");
+  options.warmUp = optionalFlag(value, "warmUp");
   return options;
 }
 
@@ -159,6 +161,13 @@ SequenceRequest toSequenceRequest(const Napi::Object& value) {
   request.seed = optionalNumber(value, "seed");
   addSampling(value, request);
   return request;
+}
+
+EmbedOptions toEmbedOptions(const Napi::Object& value) {
+  EmbedOptions options;
+  options.normalises = optionalChoice(value, "normalise").value_or(true);
+  options.dimensions = optionalNumber(value, "dimensions");
+  return options;
 }
 
 std::vector<std::string> toStrings(const Napi::Value& value) {

@@ -14,6 +14,7 @@ namespace llamaestro::binding {
 
 LoadOptions toLoadOptions(const Napi::Object& value);
 Prompt toPrompt(const Napi::Object& value);
+EmbedOptions toEmbedOptions(const Napi::Object& value);
 SequenceRequest toSequenceRequest(const Napi::Object& value);
 std::vector<std::string> toStrings(const Napi::Value& value);
 std::vector<double> toDoubles(const Napi::Value& float64Array);

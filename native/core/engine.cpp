@@ -13,6 +13,7 @@
 #include "decode-loop.h"
 #include "devices.h"
 #include "log-hub.h"
+#include "numbers.h"
 #include "pooled-loop.h"
 #include "prefill-probe.h"
 #include "prefix-archive.h"
@@ -52,7 +53,7 @@ class Engine::Impl {
   using MakeSequence = std::function<std::shared_ptr<Sequence>(uint32_t id, const Model&, uint32_t tokensPerSlot)>;
   Result<uint32_t> submit(const MakeSequence& make);
   Result<uint32_t> postJob(const std::function<std::vector<std::vector<llama_token>>(const Model&)>& inputs,
-                           Purpose purpose);
+                           Purpose purpose, const EmbedOptions& options = {});
   PrefixArchive& prefixArchive() {
     if (!prefixes)
       throw Failure(codes::kInvalidRequest, "this model was loaded for purpose " + info.purpose, "purpose");
@@ -169,6 +170,7 @@ void Engine::Impl::chooseChunkTokens(const std::function<bool()>& cancelled) {
   // The output layer counts as one: with all of them on a GPU the CPU has next to nothing to do.
   const bool usesCpu = plan.gpuLayers <= plan.file.blockCount;
   if (usesCpu && !plan.settings.stepLock.empty()) stepLock = std::make_unique<StepLock>(plan.settings.stepLock);
+  if (plan.settings.warmUp) measurePrefill(context.get(), 1, stepLock.get(), cancelled);
   if (plan.shape.pooled || plan.settings.chunkTokens) return;
   const double loadMs = std::chrono::duration<double, std::milli>(Clock::now() - begin_).count();
   const uint32_t most = std::min(plan.shape.chunkTokens, plan.shape.batchTokens);
@@ -226,12 +228,14 @@ Result<uint32_t> Engine::Impl::submit(const MakeSequence& make) {
 }
 
 Result<uint32_t> Engine::Impl::postJob(const std::function<std::vector<std::vector<llama_token>>(const Model&)>& inputs,
-                                       Purpose purpose) {
+                                       Purpose purpose, const EmbedOptions& options) {
   return withModel<uint32_t>([&](const Model& loaded) {
     if (plan.settings.purpose != purpose) {
       throw Failure(codes::kInvalidRequest, "this model was loaded for purpose " + info.purpose, "purpose");
     }
     auto job = std::make_shared<PooledJob>(++lastId);
+    job->normalises = options.normalises;
+    job->dimensions = wholeNumber(options.dimensions, "dimensions", 1, info.embeddingLength);
     job->inputs = inputs(loaded);
     if (!takeWaitingPlace()) {
       throw Failure(codes::kQueueFull, "this model has " + std::to_string(kMaxWaitingSequences) + " jobs waiting");
@@ -348,10 +352,10 @@ Result<std::string> Engine::detokenize(const std::vector<double>& tokens) const 
   return impl_->withModel<std::string>([&](const Model& model) { return model.detokenize(tokens); });
 }
 
-Result<uint32_t> Engine::embed(const std::vector<std::string>& inputs) {
+Result<uint32_t> Engine::embed(const std::vector<std::string>& inputs, const EmbedOptions& options) {
   return impl_->postJob(
       [&](const Model& model) { return tokenizeInputs(model, inputs, impl_->plan.shape.tokensPerSlot); },
-      Purpose::Embed);
+      Purpose::Embed, options);
 }
 
 Result<uint32_t> Engine::rerank(const std::string& query, const std::vector<std::string>& documents) {

@@ -70,7 +70,7 @@ class Engine {
 
   // Queue a job (ids share the space of sequence ids); the outcome is a JobRow. Errors at once: invalid_request (wrong
   // purpose, empty input), context_length_exceeded, queue_full, cancelled (engine closing).
-  Result<uint32_t> embed(const std::vector<std::string>& inputs);
+  Result<uint32_t> embed(const std::vector<std::string>& inputs, const EmbedOptions& options = {});
   Result<uint32_t> rerank(const std::string& query, const std::vector<std::string>& documents);
 
   // Queues a job of a generating engine: a JobRow with the natural logarithm of each label's probability to follow the

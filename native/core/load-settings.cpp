@@ -71,6 +71,7 @@ int poolingFor(const LoadSettings& settings, const GgufSummary& file) {
   if (file.poolingType == LLAMA_POOLING_TYPE_RANK) {
     throw Failure(codes::kModelUnusable, settings.file + " is a reranker, not an embedder", "purpose");
   }
+  if (settings.pooling) return *settings.pooling;
   return file.poolingType <= LLAMA_POOLING_TYPE_NONE ? LLAMA_POOLING_TYPE_MEAN : file.poolingType;
 }
 
@@ -96,6 +97,15 @@ LoadSettings resolveSettings(const LoadOptions& options) {
         options.flashAttention, "flashAttention",
         {{"auto", FlashAttention::Auto}, {"on", FlashAttention::On}, {"off", FlashAttention::Off}});
   }
+  if (!options.pooling.empty()) {
+    if (settings.purpose != Purpose::Embed) {
+      throw Failure(codes::kInvalidRequest, "pooling is for purpose embed", "pooling");
+    }
+    settings.pooling = chosen<int>(
+        options.pooling, "pooling",
+        {{"mean", LLAMA_POOLING_TYPE_MEAN}, {"cls", LLAMA_POOLING_TYPE_CLS}, {"last", LLAMA_POOLING_TYPE_LAST}});
+  }
+  settings.warmUp = options.warmUp;
   if (settings.flashAttention == FlashAttention::Off && ggml_is_quantized(static_cast<ggml_type>(settings.kvTypeV))) {
     throw Failure(codes::kInvalidRequest, "kvTypeV " + options.kvTypeV + " needs flashAttention", "kvTypeV");
   }

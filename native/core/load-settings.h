@@ -31,6 +31,8 @@ struct LoadSettings {
   std::optional<uint64_t> prefixCacheBytes;
   bool mmap = false;
   std::string stepLock;
+  std::optional<int> pooling;  // llama_pooling_type
+  bool warmUp = false;
 };
 
 // Numbers of a context. `tokensPerSlot` is what a sequence may use; llama.cpp rounds the memory behind it up to 256.

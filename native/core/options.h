@@ -30,6 +30,8 @@ struct LoadOptions {
   Number prefixCacheBytes;     // 0 (off) ... 2^40
   bool mmap = false;
   std::string stepLock;  // path of the shared lock file
+  std::string pooling;   // of purpose embed: mean | cls | last; empty: as the file says
+  bool warmUp = false;   // one empty run before the load is over
 };
 
 // A call that an assistant message made.
@@ -72,6 +74,12 @@ struct ChatOptions {
   bool asksForParts() const {
     return !tools.empty() || thinking.has_value() || reasoningBudget.has_value() || separatesReasoning;
   }
+};
+
+// How vectors are handed out.
+struct EmbedOptions {
+  bool normalises = true;  // to length 1, after the cut
+  Number dimensions;       // the first so many; absent: all
 };
 
 // Prompt of engine.ts: exactly the member that `kind` names is used.

@@ -126,8 +126,8 @@ void PooledLoop::takeJobs(bool wait) {
   for (JobPtr& job : mailbox_.take(wait && !parts_.signal.closing.load())) {
     if (jobs_.empty()) parts_.counters.busySinceMs.store(monotonicMs());
     job->row.job = job->id;
-    job->row.width = width_;
-    job->row.values.resize(job->inputs.size() * width_);
+    job->row.width = job->dimensions.value_or(width_);
+    job->row.values.resize(job->inputs.size() * job->row.width);
     jobs_.push_back(std::move(job));
   }
 }
@@ -186,14 +186,15 @@ void PooledLoop::step() {
 }
 
 void PooledLoop::keep(const Place& place, llama_seq_id slot) {
-  float* to = place.job->row.values.data() + place.input * width_;
+  const uint32_t width = place.job->row.width;
+  float* to = place.job->row.values.data() + place.input * width;
   const float* from = llama_get_embeddings_seq(parts_.context, slot);
   if (from == nullptr) throw Failure(codes::kInternal, "llama.cpp gave no embedding");
-  std::copy(from, from + width_, to);
-  if (!std::all_of(to, to + width_, [](float value) { return std::isfinite(value); })) {
+  std::copy(from, from + width, to);
+  if (!std::all_of(to, to + width, [](float value) { return std::isfinite(value); })) {
     throw Failure(codes::kInternal, "the model computed a number that is not finite");
   }
-  if (!scores_) normalise(to, width_);
+  if (!scores_ && place.job->normalises) normalise(to, width);
   ++place.job->doneInputs;
 }
 

@@ -21,6 +21,8 @@ struct PooledJob : Work {
   std::vector<std::vector<llama_token>> inputs;
   size_t nextInput = 0;  // the first that is not in a batch yet
   size_t doneInputs = 0;
+  bool normalises = true;              // of vectors
+  std::optional<uint32_t> dimensions;  // kept of each vector; absent: all
   JobRow row;
 };
 

@@ -5,6 +5,7 @@
 import type {
   ChatMessage,
   DeviceInfo,
+  EmbedRequest,
   EngineInfo,
   EngineStats,
   LoadOptions,
@@ -132,7 +133,7 @@ export interface NativeHandle {
   tokenize(prompt: NativePrompt): Promise<Uint32Array>;
   detokenize(tokens: Float64Array): Promise<string>;
   /** Job id; the outcome is a `NativeJobRow`, which may come before the promise settles. */
-  embed(inputs: readonly string[]): Promise<number>;
+  embed(inputs: readonly string[], options: Omit<EmbedRequest, 'inputs'>): Promise<number>;
   rerank(query: string, documents: readonly string[]): Promise<number>;
   classify(prompt: NativePrompt, labels: readonly string[]): Promise<number>;
   /** The whole store, or what it holds of one prompt; `ticket` as in `Addon.load`. */

@@ -52,6 +52,10 @@ export interface LoadOptions {
   readonly prefixCacheBytes?: number;
   /** Default false: figures are exact only without it. */
   readonly mmap?: boolean;
+  /** How the vectors of the tokens become one; purpose 'embed' only. Default: as the file says, else 'mean'. */
+  readonly pooling?: 'mean' | 'cls' | 'last';
+  /** One empty run before the load is over, so that the first request finds warm weights; part of `loadMs`. Default false. */
+  readonly warmUp?: boolean;
   /** Path of the shared step-lock file; hosts on one CPU take turns through it. Absent: no lock. Ignored when all layers are on a GPU. */
   readonly stepLock?: string;
 }
@@ -295,6 +299,15 @@ export interface PrefixFileSummary {
   readonly bytes: number;
 }
 
+/** Texts to embed, 1 … 4096. */
+export interface EmbedRequest {
+  readonly inputs: readonly string[];
+  /** To length 1 (L2), after the cut. Default true. */
+  readonly normalise?: boolean;
+  /** The first so many numbers of each vector, for models that were trained for it. Default: all. */
+  readonly dimensions?: number;
+}
+
 export interface Engine {
   readonly info: EngineInfo;
   /** What was predicted when this engine was loaded. */
@@ -317,8 +330,8 @@ export interface Engine {
   /** Token ids of a prompt, exactly those that `submit` would use. */
   tokenize(prompt: Prompt): Promise<Uint32Array>;
   detokenize(tokens: readonly number[]): Promise<string>;
-  /** One vector per input, L2-normalised, in order. Purpose 'embed' only. */
-  embed(inputs: readonly string[], signal?: AbortSignal): Promise<Float32Array[]>;
+  /** One vector per input, in order; a list of inputs means an `EmbedRequest` of it alone. Purpose 'embed' only. */
+  embed(request: readonly string[] | EmbedRequest, signal?: AbortSignal): Promise<Float32Array[]>;
   /** One score per document, in order; higher is more relevant. Purpose 'rerank' only. */
   rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]>;
   /**

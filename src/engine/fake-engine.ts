@@ -8,6 +8,7 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Clock, Random, Timer } from '../base/ports.js';
 import { sleep } from '../base/ports.js';
 import type {
+  EmbedRequest,
   Engine,
   EngineInfo,
   EngineStats,
@@ -33,11 +34,13 @@ import {
   fakeText,
   fakeTokens,
   fakeVector,
+  refuseLong,
   mix,
 } from './fake-text.js';
 import { FakeParts } from './fake-parts.js';
 import { StepListeners, callListener } from './fan-out.js';
 import {
+  checkEmbed,
   checkInputs,
   checkLabels,
   checkPath,
@@ -128,7 +131,7 @@ export class FakeEngine implements Engine {
     checkSequenceRequest(request, this.info);
     this.refuseClosed();
     const tokens = this.promptOf(request.prompt);
-    this.refuseLong(tokens);
+    refuseLong(tokens, this.info);
     if (this.waiting.length >= MAX_WAITING_SEQUENCES) {
       throw new LlamaestroError('queue_full', `${MAX_WAITING_SEQUENCES} sequences wait already`);
     }
@@ -155,11 +158,11 @@ export class FakeEngine implements Engine {
     return fakeText(tokens);
   }
 
-  async embed(inputs: readonly string[], signal?: AbortSignal): Promise<Float32Array[]> {
+  async embed(request: readonly string[] | EmbedRequest, signal?: AbortSignal): Promise<Float32Array[]> {
     checkPurpose(this.info, 'embed');
-    checkInputs('inputs', inputs);
+    const { inputs, normalise, dimensions } = checkEmbed(request, this.info);
     await this.pretendToCompute(inputs.length, signal);
-    return inputs.map((input) => fakeVector(input, this.info.embeddingLength));
+    return inputs.map((input) => fakeVector(input, this.info.embeddingLength, normalise, dimensions));
   }
 
   async classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]> {
@@ -167,7 +170,7 @@ export class FakeEngine implements Engine {
     checkPrompt(prompt, FAKE_VOCAB_SIZE);
     checkLabels(labels);
     const tokens = this.promptOf(prompt);
-    this.refuseLong(tokens);
+    refuseLong(tokens, this.info);
     await this.pretendToCompute(1, signal);
     return fakeLabelScores(this.parts.seed, tokens, labels);
   }
@@ -235,17 +238,6 @@ export class FakeEngine implements Engine {
       },
     };
     return sequence;
-  }
-
-  private refuseLong(tokens: readonly number[]): void {
-    const limit = this.info.contextTokensPerSlot;
-    if (tokens.length >= limit) {
-      throw new LlamaestroError(
-        'context_length_exceeded',
-        `the prompt has ${tokens.length} tokens; a slot holds ${limit}, the answer included`,
-        { param: 'prompt', details: { promptTokens: tokens.length, contextTokensPerSlot: limit } },
-      );
-    }
   }
 
   private promptOf(prompt: Prompt): readonly number[] {

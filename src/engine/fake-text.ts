@@ -2,7 +2,8 @@
  * The language of the fake engine: one token per byte of UTF-8, ids 0 … 255, and 256 for the end. Answers are seeded
  * words, so that equal seeds and prompts give equal tokens. Pure; knows no clock and no engine.
  */
-import type { Prompt, TokenChance, TokenLogprob } from './engine.js';
+import { LlamaestroError } from '../base/errors.js';
+import type { EngineInfo, Prompt, TokenChance, TokenLogprob } from './engine.js';
 
 export const FAKE_VOCAB_SIZE = 257;
 export const FAKE_END_TOKEN = 256;
@@ -67,16 +68,20 @@ function drawWords(words: readonly string[], seed: number): string {
   return `${text}.`;
 }
 
-/** A unit vector that depends on the words of `text`: texts that share words are close. */
-export function fakeVector(text: string, length: number): Float32Array {
-  const vector = new Float32Array(length);
+/**
+ * A vector that depends on the words of `text`: texts that share words are close. Its first `dimensions` numbers, then
+ * brought to length 1 unless `normalise` is false.
+ */
+export function fakeVector(text: string, length: number, normalise = true, dimensions = length): Float32Array {
+  const vector = new Float32Array(dimensions);
   for (const word of wordsOf(text)) {
-    for (let axis = 0; axis < length; axis++) {
+    for (let axis = 0; axis < dimensions; axis++) {
       vector[axis] = (vector[axis] ?? 0) + (mix(word, axis) / 0xffffffff) * 2 - 1;
     }
   }
   const norm = Math.hypot(...vector);
-  return norm === 0 ? vector.fill(1 / Math.sqrt(length)) : vector.map((value) => value / norm);
+  if (norm === 0) return vector.fill(1 / Math.sqrt(dimensions));
+  return normalise ? vector.map((value) => value / norm) : vector;
 }
 
 /** Share of the query's words that the document holds, minus a half. */
@@ -91,6 +96,16 @@ export function fakeLabelScores(seed: number, prompt: readonly number[], labels:
   const logits = labels.map((label) => (mix(seed, ...prompt, ...Buffer.from(label)) / 0xffffffff) * 4);
   const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
   return logits.map((logit) => logit - total);
+}
+
+/** Throws when a prompt leaves its slot no room for an answer. */
+export function refuseLong(tokens: readonly number[], { contextTokensPerSlot: limit }: EngineInfo): void {
+  if (tokens.length < limit) return;
+  throw new LlamaestroError(
+    'context_length_exceeded',
+    `the prompt has ${tokens.length} tokens; a slot holds ${limit}, the answer included`,
+    { param: 'prompt', details: { promptTokens: tokens.length, contextTokensPerSlot: limit } },
+  );
 }
 
 function wordsOf(text: string): readonly number[] {

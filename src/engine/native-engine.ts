@@ -8,6 +8,7 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Addon, LifelineOptions, LogLine, NativeBatch, NativeHandle, NativeJobRow } from './addon-types.js';
 import { defaultAddonPath, loadAddon } from './addon-loader.js';
 import type {
+  EmbedRequest,
   Engine,
   EngineDriver,
   EngineInfo,
@@ -23,6 +24,7 @@ import { StepListeners, callListener } from './fan-out.js';
 import { LogListeners, type LogLevel, type LogListener } from './log-listeners.js';
 import { fromNative, readBatch, toNativePrompt, toNativeRequest } from './step-batch.js';
 import {
+  checkEmbed,
   checkInputs,
   checkLabels,
   checkLoadOptions,
@@ -193,10 +195,10 @@ class NativeEngine implements Engine {
     return translateAsync(this.handle.detokenize(Float64Array.from(tokens)));
   }
 
-  async embed(inputs: readonly string[], signal?: AbortSignal): Promise<Float32Array[]> {
+  async embed(request: readonly string[] | EmbedRequest, signal?: AbortSignal): Promise<Float32Array[]> {
     checkPurpose(this.info, 'embed');
-    checkInputs('inputs', inputs);
-    const { values, width } = await this.runJob(() => this.handle.embed(inputs), signal);
+    const { inputs, ...options } = checkEmbed(request, this.info);
+    const { values, width } = await this.runJob(() => this.handle.embed(inputs, options), signal);
     return inputs.map((_, index) => values.slice(index * width, (index + 1) * width));
   }
 

@@ -3,7 +3,7 @@
  * this file refuses). Pure; knows neither the addon nor the fake engine. Every refusal is `invalid_request` and names
  * the field as `engine.ts` spells it.
  */
-import type { EngineInfo, LoadOptions, Prompt, SequenceRequest } from './engine.js';
+import type { EmbedRequest, EngineInfo, LoadOptions, Prompt, SequenceRequest } from './engine.js';
 import { checkChat, checkTurn } from './validate-chat.js';
 import { checkSampling } from './validate-sampling.js';
 import { checkBoolean, checkInteger, isIntegerIn, refuse } from './validate-values.js';
@@ -23,6 +23,7 @@ const MAX_PATH_BYTES = 4096;
 const PURPOSES = ['generate', 'embed', 'rerank', 'vocab'] as const;
 const KV_TYPES = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1'] as const;
 const FLASH_ATTENTION = ['auto', 'on', 'off'] as const;
+const POOLINGS = ['mean', 'cls', 'last'] as const;
 const KV_LAYOUTS = ['split', 'unified'] as const;
 
 const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
@@ -40,6 +41,8 @@ const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
   'prefixCacheBytes',
   'mmap',
   'stepLock',
+  'pooling',
+  'warmUp',
 ];
 const REQUEST_FIELDS: readonly (keyof SequenceRequest)[] = [
   'prompt',
@@ -91,6 +94,9 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkInteger('chunkTokens', options.chunkTokens, 16, 4096);
   checkInteger('prefixCacheBytes', options.prefixCacheBytes, 0, 2 ** 40);
   checkBoolean('mmap', options.mmap);
+  checkWord('pooling', options.pooling, POOLINGS);
+  if (options.pooling !== undefined && options.purpose !== 'embed') refuse('pooling', "pooling is for purpose 'embed'");
+  checkBoolean('warmUp', options.warmUp);
   if (options.stepLock !== undefined) checkPath('stepLock', options.stepLock);
   const slots = options.slots ?? 1;
   if (options.contextTokens !== undefined && options.contextTokens < slots) {
@@ -143,6 +149,15 @@ export function checkTokens(param: string, tokens: readonly number[], vocabSize:
       index: bad,
     });
   }
+}
+
+/** The request that `embed` was given, checked. */
+export function checkEmbed(request: readonly string[] | EmbedRequest, info: EngineInfo): EmbedRequest {
+  const whole: EmbedRequest = 'length' in request ? { inputs: request } : request;
+  checkInputs('inputs', whole.inputs);
+  checkBoolean('normalise', whole.normalise);
+  checkInteger('dimensions', whole.dimensions, 1, info.embeddingLength);
+  return whole;
 }
 
 /** Throws unless `inputs` is a list of 1 … MAX_INPUTS texts. */

@@ -46,6 +46,36 @@ function tokenContract(subject: () => ContractSubject): void {
 }
 
 function vectorContract(subject: () => ContractSubject): void {
+  it('cuts vectors, leaves their length alone where asked, and pools as told', async () => {
+    const { driver, files } = subject();
+    const options = { file: files.embedder, purpose: 'embed', contextTokens: 512, threads: 1, warmUp: true } as const;
+    const engine = await driver.load(options);
+    const inputs = ['the cat sleeps'];
+    const [whole] = await engine.embed({ inputs, normalise: false });
+    const [unit] = await engine.embed({ inputs });
+    const [short] = await engine.embed({ inputs, dimensions: 8 });
+    expect(whole).to.have.lengthOf(engine.info.embeddingLength);
+    expect(short).to.have.lengthOf(8);
+    const length = (vector?: Float32Array): number => Math.hypot(...(vector ?? []));
+    expect(length(unit)).to.be.closeTo(1, 1e-4);
+    expect(length(short)).to.be.closeTo(1, 1e-4);
+    expect(length(whole)).to.not.be.closeTo(1, 1e-3);
+    const ratio = length(whole);
+    for (const [axis, value] of (unit ?? []).entries()) expect(whole?.[axis]).to.be.closeTo(value * ratio, 1e-2);
+    for (const dimensions of [0, 1.5, engine.info.embeddingLength + 1]) {
+      const error = await expectError('invalid_request', () => engine.embed({ inputs, dimensions }));
+      expect(error.param).to.equal('dimensions');
+    }
+    await engine.close();
+    const first = await driver.load({ ...options, pooling: 'cls' });
+    expect(await first.embed(inputs)).to.have.lengthOf(1);
+    await first.close();
+    const error = await expectError('invalid_request', () =>
+      driver.load({ file: files.talk, purpose: 'generate', pooling: 'last' }),
+    );
+    expect(error.param).to.equal('pooling');
+  });
+
   it('embeds texts as unit vectors, in order, the same each time', async () => {
     const { driver, files } = subject();
     const engine = await driver.load({
