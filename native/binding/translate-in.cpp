@@ -82,6 +82,7 @@ LoadOptions toLoadOptions(const Napi::Object& value) {
   options.purpose = text(value.Get("purpose"));
   options.contextTokens = optionalNumber(value, "contextTokens");
   options.slots = optionalNumber(value, "slots");
+  options.contextTokensPerSlot = optionalNumber(value, "contextTokensPerSlot");
   // 'auto' is the default and has no number.
   if (value.Get("gpuLayers").IsNumber()) options.gpuLayers = optionalNumber(value, "gpuLayers");
   options.kvTypeK = optionalText(value, "kvTypeK");
@@ -159,6 +160,8 @@ SequenceRequest toSequenceRequest(const Napi::Object& value) {
   request.topP = optionalNumber(value, "topP");
   request.minP = optionalNumber(value, "minP");
   request.seed = optionalNumber(value, "seed");
+  request.priority = optionalNumber(value, "priority");
+  request.choices = optionalNumber(value, "choices");
   addSampling(value, request);
   return request;
 }

@@ -208,6 +208,7 @@ Napi::Object toJs(Napi::Env env, const EngineStats& stats) {
   object.Set("prefixHits", number(env, static_cast<double>(stats.prefixHits)));
   object.Set("prefixBlocks", number(env, static_cast<double>(stats.prefixBlocks)));
   object.Set("prefixBytes", number(env, static_cast<double>(stats.prefixBytes)));
+  object.Set("parked", number(env, static_cast<double>(stats.parked)));
   object.Set("stalledMs", number(env, stats.stalledMs));
   return object;
 }

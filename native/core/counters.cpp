@@ -34,6 +34,7 @@ EngineStats Counters::read() const {
   stats.generatedTokens = generatedTokens.load();
   stats.cachedTokens = cachedTokens.load();
   stats.prefixHits = prefixHits.load();
+  stats.parked = parked.load();
   const uint64_t since = busySinceMs.load();
   const uint64_t now = monotonicMs();
   stats.stalledMs = since == 0 || since > now ? 0 : static_cast<double>(now - since);

@@ -19,6 +19,7 @@ struct Counters {
   std::atomic<uint64_t> generatedTokens{0};
   std::atomic<uint64_t> cachedTokens{0};
   std::atomic<uint64_t> prefixHits{0};
+  std::atomic<uint64_t> parked{0};
   std::atomic<uint64_t> busySinceMs{0};  // last finished step, or when work came; 0 when idle
 
   EngineStats read() const;

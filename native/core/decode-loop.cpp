@@ -1,6 +1,7 @@
 #include "decode-loop.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "log-hub.h"
 
@@ -9,7 +10,10 @@ namespace llamaestro {
 DecodeLoop::DecodeLoop(LoopParts parts)
     : parts_(std::move(parts)),
       memory_(llama_get_memory(parts_.context)),
-      limits_{parts_.shape.chunkTokens, parts_.shape.batchTokens, parts_.shape.unified, parts_.shape.minTokensToMove},
+      // Recurrent states are computed in equal counts and consecutive slots whatever the layout.
+      limits_{parts_.shape.chunkTokens, parts_.shape.batchTokens, parts_.shape.unified && parts_.model.isAbortable(),
+              parts_.shape.alone, parts_.shape.minTokensToMove},
+      room_{parts_.shape.slots, parts_.shape.unified ? parts_.shape.cells : 0},
       cache_(parts_.context, parts_.shape, parts_.counters),
       mailbox_(kMaxWaitingSequences + kMaxSlots),
       usedSlots_(parts_.shape.slots, false) {}
@@ -27,6 +31,7 @@ void DecodeLoop::run() {
       admitWaiting();
       if (!active_.empty()) {
         fillHole();
+        makeRoomForStep();
         step();
       }
     } catch (...) {
@@ -63,49 +68,6 @@ void DecodeLoop::endCancelled() {
   }
 }
 
-// The lowest free slot goes to the one that waits longest, but for those whose prefix is being computed.
-void DecodeLoop::admitWaiting() {
-  for (size_t next = 0; next < waiting_.size();) {
-    const std::optional<uint32_t> slot = lowestFreeSlot(usedSlots_);
-    if (!slot) return;
-    SequencePtr sequence = waiting_[next];
-    if (cache_.shouldWait(*sequence, active_)) {
-      ++next;
-      continue;
-    }
-    waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(next));
-    if (active_.empty()) parts_.counters.busySinceMs.store(monotonicMs());
-    usedSlots_[*slot] = true;
-    sequence->slot = static_cast<int32_t>(*slot);
-    sequence->markStarted();
-    cache_.start(*sequence, active_);
-    active_.push_back(sequence);
-    parts_.counters.waiting.fetch_sub(1);
-    parts_.counters.running.fetch_add(1);
-    if (!sequence->isJob()) {
-      parts_.sink.started(sequence->id, sequence->promptTokens(), sequence->cachedTokens);
-    }
-  }
-}
-
-void DecodeLoop::fillHole() {
-  // Recurrent states are left where they are: only attention caches are known to survive the copy.
-  if (!parts_.model.isAbortable()) return;
-  std::vector<SlotView> views;
-  for (const SequencePtr& sequence : active_) views.push_back(sequence->view());
-  const std::optional<SlotMove> move = planMove(views, limits_);
-  if (!move) return;
-  const auto from = static_cast<llama_seq_id>(move->from);
-  const auto to = static_cast<llama_seq_id>(move->to);
-  llama_memory_seq_cp(memory_, from, to, -1, -1);
-  llama_memory_seq_rm(memory_, from, -1, -1);
-  usedSlots_[move->from] = false;
-  usedSlots_[move->to] = true;
-  for (const SequencePtr& sequence : active_) {
-    if (sequence->slot == from) sequence->slot = to;
-  }
-}
-
 void DecodeLoop::step() {
   const std::vector<SequencePtr> planned = active_;
   std::vector<SlotView> views;
@@ -113,6 +75,7 @@ void DecodeLoop::step() {
     views.push_back(sequence->view());
     ++sequence->waitedSteps;
   }
+  for (const SequencePtr& sequence : waiting_) ++sequence->waitedSteps;
   for (const PlannedCall& call : planCalls(views, limits_)) {
     if (parts_.signal.closing.load()) return;
     // A prompt's chunk may take a quarter of a second: what is ready does not wait for it.
@@ -142,8 +105,13 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
   logBefore_ = newestLogNumber();
   const Decoder::Outcome outcome = parts_.decoder.decode(rows);
   if (outcome == Decoder::Outcome::Stopped) return;  // the next step plans the neighbours again
+  if (outcome == Decoder::Outcome::NoRoom && active_.size() > 1) {
+    // Not expected where cells are counted; a sliding window has cells that we do not count.
+    park(active_[*whoGivesWay(claims())]);
+    return;
+  }
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (outcome == Decoder::Outcome::Failed) {
+    if (outcome != Decoder::Outcome::Done) {
       const std::string line = lastErrorLine(logBefore_);
       fail(owners[i],
            {codes::kInternal, "llama.cpp could not compute this step" + (line.empty() ? "" : ": " + line), {}, {}});
@@ -168,6 +136,7 @@ void DecodeLoop::advance(const SequencePtr& sequence, const DecodeRow& row) {
   try {
     const float* logits = llama_get_logits_ith(parts_.context, row.outputIndex);
     if (logits == nullptr) throw Failure(codes::kInternal, "llama.cpp gave no logits");
+    if (!sequence->siblings.empty()) fanOut(sequence, logits);
     emitSample(sequence, logits);
   } catch (...) {
     fail(sequence, currentError());
@@ -204,14 +173,19 @@ void DecodeLoop::fail(const SequencePtr& sequence, const Error& error) {
 void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
   if (sequence->slot != Sequence::kNoSlot) {
     if (!parts_.signal.closing.load()) cache_.keep(*sequence);
-    llama_memory_seq_rm(memory_, sequence->slot, -1, -1);
-    usedSlots_[static_cast<size_t>(sequence->slot)] = false;
-    sequence->slot = Sequence::kNoSlot;
-    active_.erase(std::find(active_.begin(), active_.end(), sequence));
-    parts_.counters.running.fetch_sub(1);
+    leaveSlot(sequence);
   } else {
     waiting_.erase(std::find(waiting_.begin(), waiting_.end(), sequence));
     parts_.counters.waiting.fetch_sub(1);
+  }
+  // A prompt that does not get done ends all choices that wait for it.
+  for (const SequencePtr& sibling : std::exchange(sequence->siblings, {})) {
+    FinishedRow same = sibling->finishedRow(row.reason);
+    same.promptTokens = 0;
+    same.error = row.error;
+    parts_.counters.waiting.fetch_sub(1);
+    parts_.works.remove(sibling->id);
+    parts_.sink.finished(sibling->id, std::move(same));
   }
   parts_.works.remove(sequence->id);
   if (sequence->isJob()) {

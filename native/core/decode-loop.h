@@ -1,5 +1,5 @@
 // Internal: the thread of a generating engine: take commands, plan, decode, sample, emit. The only place that touches
-// the context's memory.
+// the context's memory. Who has a slot is in decode-seats.cpp, what happens with one in decode-loop.cpp.
 #pragma once
 
 #include <memory>
@@ -31,6 +31,12 @@ class DecodeLoop : public Loop {
   void takeCommands();
   void endCancelled();
   void admitWaiting();
+  bool makeRoomFor(const Sequence& sequence);
+  void makeRoomForStep();
+  bool seat(const SequencePtr& sequence, const Sequence* copyFrom);
+  void park(SequencePtr sequence);  // by value: it leaves the list that it may come from
+  void fanOut(const SequencePtr& leader, const float* logits);
+  std::vector<Claim> claims() const;
   void fillHole();
   void step();
   void runCall(const PlannedCall& call, const std::vector<SequencePtr>& planned);
@@ -38,15 +44,17 @@ class DecodeLoop : public Loop {
   void emitSample(const SequencePtr& sequence, const float* logits);
   void finish(const SequencePtr& sequence, FinishedRow row);
   void fail(const SequencePtr& sequence, const Error& error);
+  void leaveSlot(const SequencePtr& sequence);
   void endAll();
   void becomeIdle();
 
   LoopParts parts_;
   llama_memory_t memory_;
   SchedulerLimits limits_;
+  Room room_;
   PrefixCache cache_;
   Mailbox<SequencePtr> mailbox_;
-  std::vector<SequencePtr> waiting_;  // in order of arrival
+  std::vector<SequencePtr> waiting_;  // no slot yet, or put aside
   std::vector<SequencePtr> active_;   // have a slot
   std::vector<bool> usedSlots_;
   uint64_t logBefore_ = 0;

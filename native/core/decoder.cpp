@@ -92,6 +92,7 @@ Decoder::Outcome Decoder::decode(std::vector<DecodeRow>& rows) {
     removeRows(rows);
     return Outcome::Stopped;
   }
+  if (code == 1) return Outcome::NoRoom;
   return code == 0 ? Outcome::Done : Outcome::Failed;
 }
 

@@ -33,10 +33,11 @@ class Decoder {
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
-  enum class Outcome { Done, Stopped, Failed };
+  enum class Outcome { Done, Stopped, NoRoom, Failed };
 
   // Computes the rows as one ubatch. Stopped: nothing of the call is in the cache (rows of works that were not
-  // cancelled can be sent again). Failed: llama.cpp refused; the caller drops the sequences.
+  // cancelled can be sent again). NoRoom: the same, for want of cells. Failed: llama.cpp refused; the caller drops the
+  // sequences.
   Outcome decode(std::vector<DecodeRow>& rows);
 
   // True when the cancelled part of the rows under way is worth stopping for, or everything ends.

@@ -51,7 +51,8 @@ class Engine::Impl {
   ~Impl() { close(); }
 
   using MakeSequence = std::function<std::shared_ptr<Sequence>(uint32_t id, const Model&, uint32_t tokensPerSlot)>;
-  Result<uint32_t> submit(const MakeSequence& make);
+  // `make` gives a sequence with all its siblings, `choices` together.
+  Result<uint32_t> submit(uint32_t choices, const MakeSequence& make);
   Result<uint32_t> postJob(const std::function<std::vector<std::vector<llama_token>>(const Model&)>& inputs,
                            Purpose purpose, const EmbedOptions& options = {});
   PrefixArchive& prefixArchive() {
@@ -106,7 +107,7 @@ class Engine::Impl {
   void chooseChunkTokens(const std::function<bool()>& cancelled);
   void makeLoop();
   Loop* loop() const { return decodeLoop ? static_cast<Loop*>(decodeLoop.get()) : pooledLoop.get(); }
-  bool takeWaitingPlace();
+  bool takeWaitingPlaces(uint32_t count);
 };
 
 Engine::Impl::Impl(LoadPlan loadPlan, const LoadHooks& hooks, const std::function<void(double)>& onProgress,
@@ -200,30 +201,32 @@ void Engine::Impl::refreshMemory() {
   memory = std::move(read);
 }
 
-bool Engine::Impl::takeWaitingPlace() {
+bool Engine::Impl::takeWaitingPlaces(uint32_t count) {
   uint32_t waiting = counters->waiting.load();
   do {
-    if (waiting >= kMaxWaitingSequences) return false;
-  } while (!counters->waiting.compare_exchange_weak(waiting, waiting + 1));
+    if (waiting + count > kMaxWaitingSequences) return false;
+  } while (!counters->waiting.compare_exchange_weak(waiting, waiting + count));
   return true;
 }
 
-Result<uint32_t> Engine::Impl::submit(const MakeSequence& make) {
+Result<uint32_t> Engine::Impl::submit(uint32_t choices, const MakeSequence& make) {
   return withModel<uint32_t>([&](const Model& loaded) {
     if (!decodeLoop) {
       throw Failure(codes::kInvalidRequest, "this model was loaded for purpose " + info.purpose, "purpose");
     }
-    const std::shared_ptr<Sequence> sequence = make(++lastId, loaded, plan.shape.tokensPerSlot);
-    if (!takeWaitingPlace()) {
+    const uint32_t firstId = lastId.fetch_add(choices) + 1;
+    const std::shared_ptr<Sequence> sequence = make(firstId, loaded, plan.shape.tokensPerSlot);
+    if (!takeWaitingPlaces(choices)) {
       throw Failure(codes::kQueueFull, "this model has " + std::to_string(kMaxWaitingSequences) + " requests waiting");
     }
     works.add(sequence);
+    for (const std::shared_ptr<Sequence>& sibling : sequence->siblings) works.add(sibling);
     if (!decodeLoop->post(sequence)) {
-      works.remove(sequence->id);
-      counters->waiting.fetch_sub(1);
+      for (uint32_t i = 0; i < choices; ++i) works.remove(firstId + i);
+      counters->waiting.fetch_sub(choices);
       throw Failure(closingError());
     }
-    return sequence->id;
+    return firstId;
   });
 }
 
@@ -237,7 +240,7 @@ Result<uint32_t> Engine::Impl::postJob(const std::function<std::vector<std::vect
     job->normalises = options.normalises;
     job->dimensions = wholeNumber(options.dimensions, "dimensions", 1, info.embeddingLength);
     job->inputs = inputs(loaded);
-    if (!takeWaitingPlace()) {
+    if (!takeWaitingPlaces(1)) {
       throw Failure(codes::kQueueFull, "this model has " + std::to_string(kMaxWaitingSequences) + " jobs waiting");
     }
     works.add(job);
@@ -328,13 +331,16 @@ EngineStats Engine::stats() const {
 }
 
 Result<uint32_t> Engine::submit(const SequenceRequest& request) {
-  return impl_->submit([&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
-    return std::make_shared<Sequence>(id, request, model, tokensPerSlot);
+  const Result<uint32_t> choices =
+      guarded<uint32_t>([&] { return wholeNumber(request.choices, "choices", 1, kMaxChoices).value_or(1); });
+  if (!choices.ok()) return choices;
+  return impl_->submit(choices.value(), [&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
+    return makeChoices(id, choices.value(), request, model, tokensPerSlot);
   });
 }
 
 Result<uint32_t> Engine::classify(const Prompt& prompt, const std::vector<std::string>& labels) {
-  return impl_->submit([&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
+  return impl_->submit(1, [&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
     return std::make_shared<Sequence>(id, prompt, labels, model, tokensPerSlot);
   });
 }

@@ -56,8 +56,9 @@ class Engine {
   EngineStats stats() const;
 
   // Checks, renders, tokenizes and queues; returns the sequence id (never 0, never used twice in an engine). Events
-  // follow through drain(). Blocks for the tokenizing only. Errors: invalid_request, context_length_exceeded (details
-  // promptTokens, contextTokensPerSlot), queue_full, cancelled (engine closing).
+  // follow through drain(). With `choices` above 1 the others have the ids after it: their tokens follow when the
+  // prompt of the first is done; until then they end with it. Blocks for the tokenizing only. Errors: invalid_request,
+  // context_length_exceeded (details promptTokens, contextTokensPerSlot), queue_full, cancelled (engine closing).
   Result<uint32_t> submit(const SequenceRequest& request);
 
   // Ends a sequence or a job; idempotent, unknown ids are ignored. The Finished event or JobRow still follows.

@@ -77,6 +77,7 @@ struct EngineStats {
   uint64_t prefixHits = 0;
   uint64_t prefixBlocks = 0;
   uint64_t prefixBytes = 0;
+  uint64_t parked = 0;
   double stalledMs = 0;
 };
 

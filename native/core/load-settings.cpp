@@ -47,6 +47,7 @@ int kvType(const std::string& name, const char* field) {
 uint32_t roundUp(uint32_t value, uint32_t grid) { return (value + grid - 1) / grid * grid; }
 
 uint32_t tokensPerSlot(const LoadSettings& settings, const GgufSummary& file) {
+  if (settings.contextTokensPerSlot) return *settings.contextTokensPerSlot;
   if (settings.contextTokens) {
     const uint32_t each = *settings.contextTokens / settings.slots;
     if (each < kMinTokensPerSlot) {
@@ -58,6 +59,24 @@ uint32_t tokensPerSlot(const LoadSettings& settings, const GgufSummary& file) {
   const uint32_t trained = file.contextTokens >= kMinTokensPerSlot ? file.contextTokens : kDefaultTokensPerSlot;
   // The product stays below the limit of contextTokens: 256 slots of 4096.
   return std::min(trained, kDefaultTokensPerSlot);
+}
+
+// Tokens of all slots together where that is less than all of them full: they share the cells then. 0 where it is not.
+uint32_t sharedTokens(const LoadSettings& settings, const ContextShape& shape) {
+  const uint32_t each = settings.contextTokensPerSlot.value_or(0);
+  const uint32_t all = settings.contextTokens.value_or(0);
+  if (all == 0 || uint64_t{each} * settings.slots <= all) return 0;
+  if (each > all) {
+    throw Failure(codes::kInvalidRequest, "contextTokensPerSlot must not be more than contextTokens",
+                  "contextTokensPerSlot");
+  }
+  if (shape.pooled || !shape.unified) {
+    throw Failure(codes::kInvalidRequest,
+                  "slots that may hold more than their part of contextTokens need kvLayout 'unified' and purpose "
+                  "'generate'",
+                  "contextTokensPerSlot");
+  }
+  return all;
 }
 
 int poolingFor(const LoadSettings& settings, const GgufSummary& file) {
@@ -89,6 +108,12 @@ LoadSettings resolveSettings(const LoadOptions& options) {
                                       {"vocab", Purpose::Vocab}});
   settings.contextTokens = wholeNumber(options.contextTokens, "contextTokens", 1, kMaxContextTokens);
   settings.slots = wholeNumber(options.slots, "slots", 1, kMaxSlots).value_or(1);
+  settings.contextTokensPerSlot =
+      wholeNumber(options.contextTokensPerSlot, "contextTokensPerSlot", kMinTokensPerSlot, kMaxContextTokens);
+  if (settings.contextTokensPerSlot && !settings.contextTokens &&
+      uint64_t{*settings.contextTokensPerSlot} * settings.slots > static_cast<uint64_t>(kMaxContextTokens)) {
+    throw Failure(codes::kInvalidRequest, "contextTokensPerSlot times slots is too much", "contextTokensPerSlot");
+  }
   settings.gpuLayers = wholeNumber(options.gpuLayers, "gpuLayers", 0, 1024);
   settings.kvTypeK = kvType(options.kvTypeK, "kvTypeK");
   settings.kvTypeV = kvType(options.kvTypeV, "kvTypeV");
@@ -128,10 +153,14 @@ ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file,
   shape.tokensPerSlot = tokensPerSlot(settings, file);
   shape.chunkTokens = settings.chunkTokens.value_or(onGpu ? 512 : 256);
   shape.pooled = settings.purpose == Purpose::Embed || settings.purpose == Purpose::Rerank;
+  // llama.cpp computes Mamba's first scan wrong for every sequence of a call but the first (seen by test; the second
+  // version, of hybrids too, is right).
+  shape.alone = file.architecture == "mamba" || file.architecture == "jamba";
   shape.pooling = poolingFor(settings, file);
   if (shape.pooled) {
     // An input is pooled inside one ubatch, so the ubatch holds the longest one; short ones share it.
     shape.unified = true;
+    sharedTokens(settings, shape);
     shape.batchTokens = std::max(shape.chunkTokens, shape.tokensPerSlot);
     shape.sequences = std::max(shape.slots, std::min(kPooledSequences, shape.batchTokens));
     shape.batchTokens = std::max(shape.batchTokens, shape.sequences);
@@ -141,6 +170,7 @@ ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file,
   }
   const bool unifiedDefault = onGpu && (gpuKind == "metal" || gpuKind == "vulkan");
   shape.unified = settings.unified.value_or(unifiedDefault);
+  shape.sharedTokens = sharedTokens(settings, shape);
   shape.sequences = shape.slots;
   shape.cells =
       shape.unified ? roundUp(shape.contextTokens(), kCellGrid) : roundUp(shape.tokensPerSlot, kCellGrid) * shape.slots;

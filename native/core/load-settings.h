@@ -20,6 +20,7 @@ struct LoadSettings {
   Purpose purpose = Purpose::Generate;
   std::string purposeName;
   std::optional<uint32_t> contextTokens;
+  std::optional<uint32_t> contextTokensPerSlot;
   uint32_t slots = 1;
   std::optional<uint32_t> gpuLayers;  // absent: all that fit
   int kvTypeK = 1;                    // ggml_type; 1 is f16
@@ -45,13 +46,16 @@ struct ContextShape {
   uint32_t batchTokens = 0;  // n_batch = n_ubatch
   uint32_t outputs = 0;      // n_outputs_max
   bool unified = false;
+  bool alone = false;            // a call computes one sequence only
   bool pooled = false;           // embed or rerank
   int pooling = -1;              // llama_pooling_type; -1 leaves it to the model
   uint32_t minTokensToMove = 8;  // see SchedulerLimits; follows from the plan
   bool allOnCpu = true;
   uint64_t prefixCacheBytes = 0;  // 0: no prefix cache
 
-  uint32_t contextTokens() const { return tokensPerSlot * slots; }
+  uint32_t sharedTokens = 0;  // of all slots together, where slots that share the cells may hold more than their part
+
+  uint32_t contextTokens() const { return sharedTokens > 0 ? sharedTokens : tokensPerSlot * slots; }
 };
 
 // Throws Failure invalid_request naming the field.

@@ -20,6 +20,7 @@ struct LoadOptions {
   std::string purpose = "generate";  // generate | embed | rerank | vocab
   Number contextTokens;              // over all slots, 1 ... 2^24
   Number slots;                      // 1 ... 256
+  Number contextTokensPerSlot;       // 1 ... 2^24
   Number gpuLayers;                  // 0 ... 1024; absent = 'auto'
   std::string kvTypeK;               // f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1
   std::string kvTypeV;
@@ -125,10 +126,14 @@ struct SequenceRequest {
   std::string grammar;            // GBNF; empty: free
   std::string jsonSchema;         // JSON text; empty: free
   bool cachePrompt = true;        // read and feed the prefix cache
+  Number priority;                // -10 ... 10
+  Number choices;                 // 1 ... kMaxChoices
 };
 
 inline constexpr uint32_t kMaxWaitingSequences = 1024;
 inline constexpr uint32_t kMaxSlots = 256;
+inline constexpr int32_t kMaxPriority = 10;  // and as far below 0
+inline constexpr uint32_t kMaxChoices = 16;
 inline constexpr uint32_t kMaxStopStrings = 16;
 inline constexpr uint32_t kMaxStopBytes = 256;
 inline constexpr uint32_t kMaxLogitBiases = 1024;

@@ -176,7 +176,7 @@ void PooledLoop::step() {
   if (llama_memory_t memory = llama_get_memory(parts_.context)) llama_memory_clear(memory, false);
   for (const Place& place : places) {
     if (std::find(jobs_.begin(), jobs_.end(), place.job) == jobs_.end()) continue;
-    if (outcome == Decoder::Outcome::Failed) {
+    if (outcome == Decoder::Outcome::Failed || outcome == Decoder::Outcome::NoRoom) {
       finish(place.job,
              Error{codes::kInternal, "llama.cpp could not compute this batch: " + lastErrorLine(logBefore), {}, {}});
     } else if (place.job->doneInputs == place.job->inputs.size()) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "admission.h"
+
 namespace llamaestro {
 namespace {
 
@@ -27,7 +29,9 @@ std::vector<uint32_t> prefillOrder(const std::vector<SlotView>& views, const Sch
     const int64_t remaining = int64_t{views[i].totalTokens} - views[i].doneTokens;
     return remaining - int64_t{views[i].waitedSteps} * std::max(1u, limits.chunkTokens / kAgeingShare);
   };
+  const auto level = [&](uint32_t i) { return effectivePriority(views[i].priority, views[i].waitedSteps); };
   std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    if (level(a) != level(b)) return level(a) > level(b);
     return rank(a) != rank(b) ? rank(a) < rank(b) : views[a].arrival < views[b].arrival;
   });
   return order;
@@ -40,7 +44,7 @@ void appendCalls(const std::vector<SlotView>& views, std::vector<PlannedRow> row
             [&](const PlannedRow& a, const PlannedRow& b) { return views[a.view].slot < views[b.view].slot; });
   const size_t first = calls.size();
   for (const PlannedRow& row : rows) {
-    bool joins = calls.size() > first && calls.back().tokens() + row.count <= limits.batchTokens;
+    bool joins = !limits.alone && calls.size() > first && calls.back().tokens() + row.count <= limits.batchTokens;
     if (joins && !limits.unified) {
       const PlannedRow& last = calls.back().rows.back();
       joins = last.count == row.count && views[last.view].slot + 1 == views[row.view].slot;
@@ -87,7 +91,7 @@ std::optional<uint32_t> lowestFreeSlot(const std::vector<bool>& used) {
 }
 
 std::optional<SlotMove> planMove(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
-  if (limits.unified || views.empty()) return std::nullopt;
+  if (limits.unified || limits.alone || views.empty()) return std::nullopt;
   const auto highest = std::max_element(views.begin(), views.end(),
                                         [](const SlotView& a, const SlotView& b) { return a.slot < b.slot; });
   if (!highest->generating() || highest->budgetTokens < limits.minTokensToMove) return std::nullopt;

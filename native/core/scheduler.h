@@ -15,6 +15,7 @@ struct SlotView {
   uint32_t totalTokens = 0;   // prompt tokens; done == total: it generates
   uint32_t waitedSteps = 0;   // steps since its last chunk (or since it got the slot)
   uint64_t arrival = 0;       // order of submission
+  int32_t priority = 0;       // prompts of a higher one go first, with the ageing of admission.h
   uint32_t budgetTokens = 0;  // tokens it may still generate
   bool generating() const { return doneTokens == totalTokens; }
 };
@@ -36,7 +37,8 @@ struct PlannedCall {
 struct SchedulerLimits {
   uint32_t chunkTokens = 256;    // prefill grid: chunks end at multiples of it, so equal prefixes are computed alike
   uint32_t batchTokens = 256;    // most tokens of one call
-  bool unified = false;          // one KV stream: any mix fits one ubatch
+  bool unified = false;          // one KV stream and no recurrent state: any mix fits one ubatch
+  bool alone = false;            // one sequence a call
   uint32_t minTokensToMove = 8;  // a move pays when the sequence may still generate this many
 };
 

@@ -42,6 +42,12 @@ std::vector<llama_token> checkPrompt(std::vector<llama_token> tokens, uint32_t t
   return tokens;
 }
 
+int32_t checkPriority(const Number& priority) {
+  const double given = rangedNumber(priority, "priority", -kMaxPriority, kMaxPriority, 0);
+  if (given != std::floor(given)) throw Failure(codes::kInvalidRequest, "priority must be a whole number", "priority");
+  return static_cast<int32_t>(given);
+}
+
 std::optional<Grammar> grammarOf(const SequenceRequest& request, const Model& model) {
   if (!request.grammar.empty() && !request.jsonSchema.empty()) {
     throw Failure(codes::kInvalidRequest, "give a grammar or a jsonSchema, not both", "grammar");
@@ -121,7 +127,25 @@ LogprobRow logprobsOf(const float* logits, llama_token token, uint32_t alternati
   return row;
 }
 
+// The request of one choice, with a seed of its own.
+SequenceRequest choiceOf(const SequenceRequest& request, uint32_t index) {
+  SequenceRequest choice = request;
+  if (choice.seed && index > 0) choice.seed = std::fmod(*choice.seed + index, 4294967296.0);
+  return choice;
+}
+
 }  // namespace
+
+std::shared_ptr<Sequence> makeChoices(uint32_t firstId, uint32_t choices, const SequenceRequest& request,
+                                      const Model& model, uint32_t tokensPerSlot) {
+  const Model::Prepared prepared = model.prepare(request.prompt);
+  const auto make = [&](uint32_t index) {
+    return std::make_shared<Sequence>(firstId + index, choiceOf(request, index), model, tokensPerSlot, prepared);
+  };
+  std::shared_ptr<Sequence> first = make(0);
+  for (uint32_t i = 1; i < choices; ++i) first->siblings.push_back(make(i));
+  return first;
+}
 
 Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot)
     : Sequence(id, request, model, tokensPerSlot, model.prepare(request.prompt)) {}
@@ -131,6 +155,7 @@ Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& mod
     : Work(id),
       prompt_(checkPrompt(std::move(prepared.tokens), tokensPerSlot)),
       syntax_(std::move(prepared.chat)),
+      priority_(checkPriority(request.priority)),
       ignoreEos_(request.ignoreEos),
       cachesPrompt_(request.cachePrompt),
       stops_(checkStops(request.stop)),
@@ -159,6 +184,13 @@ Sequence::Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::str
                  {"contextTokensPerSlot", static_cast<double>(tokensPerSlot)}});
 }
 
+void Sequence::follow(const Sequence& leader) {
+  doneTokens = leader.promptTokens();
+  group = leader.group;
+  startedAt_ = leader.startedAt_;
+  follows_ = true;
+}
+
 SlotView Sequence::view() const {
   SlotView view;
   view.slot = static_cast<uint32_t>(slot);
@@ -166,8 +198,21 @@ SlotView Sequence::view() const {
   view.totalTokens = promptTokens();
   view.waitedSteps = waitedSteps;
   view.arrival = id;
+  view.priority = priority_;
   view.budgetTokens = maxTokens_ - generatedTokens;
   return view;
+}
+
+Claim Sequence::claim() const {
+  Claim claim;
+  claim.priority = priority_;
+  claim.arrival = id;
+  claim.waitedSteps = waitedSteps;
+  claim.cells = promptTokens() + generatedTokens;
+  claim.growth = maxTokens_ - generatedTokens;
+  claim.group = group;
+  claim.sharedCells = sharedCells;
+  return claim;
 }
 
 llama_pos Sequence::positionAt(uint32_t index) const {
@@ -257,7 +302,7 @@ FinishedRow Sequence::finishedRow(FinishReason reason) const {
   const Clock::time_point now = Clock::now();
   FinishedRow row;
   row.reason = reason;
-  row.promptTokens = promptTokens();
+  row.promptTokens = follows_ ? 0 : promptTokens();
   row.cachedTokens = cachedTokens;
   row.completionTokens = generatedTokens;
   row.queueMs = millisecondsBetween(submittedAt_, startedAt_.value_or(now));

@@ -3,13 +3,16 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "admission.h"
 #include "chat-stream.h"
 #include "events.h"
 #include "label-scorer.h"
 #include "model.h"
+#include "parking.h"
 #include "sampler.h"
 #include "scheduler.h"
 #include "text-stream.h"
@@ -24,6 +27,9 @@ class Sequence : public Work {
   // Checks the request against the model and the context. Throws Failure invalid_request, unsupported_schema,
   // context_length_exceeded or model_unusable.
   Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot);
+  // The same with a prompt that is prepared already.
+  Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot,
+           Model::Prepared prepared);
 
   // One that scores labels instead of saying something: it has no events and ends with a JobRow. Throws as above.
   Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::string>& labels, const Model& model,
@@ -37,16 +43,26 @@ class Sequence : public Work {
   uint32_t cachedTokens = 0;     // of doneTokens, those that were not computed for it
   uint32_t waitedSteps = 0;
   llama_token newest = 0;
+  std::shared_ptr<const ParkedState> parked;  // waits with this; null when it has computed nothing or has a slot
+  uint32_t sharedCells = 0;                   // see Claim; of its group
+  uint64_t group = id;
+
+  // The other choices of one request. They wait here until the prompt is computed, and are on their own from then on.
+  std::vector<std::shared_ptr<Sequence>> siblings;
+  // Takes the computed prompt over: this one has not to compute it, and does not count it.
+  void follow(const Sequence& leader);
 
   // While it has no slot: the sequence whose prefill it waits for, 0 for none, and up to where.
   uint32_t leaderId = 0;
   uint32_t leaderTokens = 0;
 
-  const std::vector<llama_token>& prompt() const { return prompt_; }
   bool cachesPrompt() const { return cachesPrompt_; }
   uint32_t promptTokens() const { return static_cast<uint32_t>(prompt_.size()); }
+  const std::vector<llama_token>& prompt() const { return prompt_; }
   bool generating() const { return doneTokens == promptTokens(); }
   SlotView view() const;
+  Claim claim() const;
+  int32_t priority() const { return priority_; }
   // Token and position of place `index` of a planned row (prompt places, or the newest token when generating).
   llama_token tokenAt(uint32_t index) const { return generating() ? newest : prompt_[index]; }
   llama_pos positionAt(uint32_t index) const;
@@ -64,7 +80,11 @@ class Sequence : public Work {
   // Samples from `logits` and advances. Throws Failure internal (see Sampler::pick).
   Outcome sample(const float* logits, const Model& model);
 
-  void markStarted() { startedAt_ = Clock::now(); }
+  // For good: what comes back after it was put aside has started before.
+  void markStarted() {
+    if (!startedAt_) startedAt_ = Clock::now();
+  }
+  bool hasStarted() const { return startedAt_.has_value(); }
   // The row of its Finished event.
   FinishedRow finishedRow(FinishReason reason) const;
 
@@ -74,15 +94,14 @@ class Sequence : public Work {
   JobRow jobRow(const FinishedRow& end) const;
 
  private:
-  // Delegated to with the prompt as the model takes it.
-  Sequence(uint32_t id, const SequenceRequest& request, const Model& model, uint32_t tokensPerSlot,
-           Model::Prepared prepared);
   Outcome score(const float* logits, const Model& model);
   void show(Outcome& outcome, std::string text);
   std::string pieceOf(llama_token token, const Model& model) const;
 
   std::vector<llama_token> prompt_;
   std::shared_ptr<const ChatSyntax> syntax_;  // null: the answer is plain text
+  int32_t priority_ = 0;
+  bool follows_ = false;
   uint32_t maxTokens_ = 0;
   bool ignoreEos_ = false;
   bool cachesPrompt_ = true;
@@ -97,5 +116,9 @@ class Sequence : public Work {
   std::optional<Clock::time_point> startedAt_;
   std::optional<Clock::time_point> firstTokenAt_;
 };
+
+// A sequence for each choice, with ids in a row; the first one holds the others as siblings.
+std::shared_ptr<Sequence> makeChoices(uint32_t firstId, uint32_t choices, const SequenceRequest& request,
+                                      const Model& model, uint32_t tokensPerSlot);
 
 }  // namespace llamaestro

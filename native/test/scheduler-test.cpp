@@ -78,6 +78,19 @@ TEST("scheduler: a long prompt that waits overtakes short ones in the end") {
   CHECK_EQUAL(say({prompt(0, 0, 640, 40), prompt(1, 0, 64, 0)}, kSplit), "0:0..64");
 }
 
+TEST("scheduler: where sequences must not share a call, they do not") {
+  SchedulerLimits limits = kSplit;
+  limits.alone = true;
+  CHECK_EQUAL(say({running(0), running(1), prompt(2, 0, 8), prompt(3, 0, 8)}, limits), "0 | 1 | 2:0..8! | 3:0..8!");
+}
+
+TEST("scheduler: prompts of a higher priority go first, until the others have waited long") {
+  SlotView urgent = prompt(0, 0, 3000);
+  urgent.priority = 1;
+  CHECK_EQUAL(say({urgent, prompt(1, 0, 16)}, kSplit), "0:0..64");
+  CHECK_EQUAL(say({urgent, prompt(1, 0, 16, 64)}, kSplit), "1:0..16!");
+}
+
 TEST("scheduler: a call never has more tokens than a batch") {
   const SchedulerLimits narrow{64, 2, false};
   CHECK_EQUAL(say({running(0), running(1), running(2)}, narrow), "0+1 | 2");

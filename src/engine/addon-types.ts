@@ -50,6 +50,8 @@ export interface NativeRequest extends Omit<SamplingOptions, 'logitBias'> {
   readonly stop?: readonly string[];
   readonly ignoreEos?: boolean;
   readonly cachePrompt?: boolean;
+  readonly priority?: number;
+  readonly choices?: number;
   readonly logitBias?: Float64Array;
   readonly logprobs?: number;
   readonly grammar?: string;
@@ -126,7 +128,7 @@ export interface NativeHandle {
   readonly planned: MemoryPlan;
   memory(): MemoryPlan;
   stats(): EngineStats;
-  /** Sequence id. Tokenises on the calling thread. */
+  /** Sequence id; further choices have the ids after it. Tokenises on the calling thread. */
   submit(request: NativeRequest): number;
   /** Sequences and jobs; unknown ids are ignored. */
   cancel(id: number): void;

@@ -33,6 +33,11 @@ export interface LoadOptions {
   readonly contextTokens?: number;
   /** Sequences that run at the same time, 1 … 256. Default 1. */
   readonly slots?: number;
+  /**
+   * Most tokens of one sequence, 2 … 2^24. Default: floor(contextTokens / slots). More needs `kvLayout` 'unified': slots
+   * share the cells then, and when these run short the newest of the lowest priority waits in host memory for a while.
+   */
+  readonly contextTokensPerSlot?: number;
   /** Layers on the GPU: 0 … 1024, or 'auto' (all that fit; 0 where there is no GPU). Default 'auto'. */
   readonly gpuLayers?: number | 'auto';
   readonly kvTypeK?: KvType;
@@ -202,6 +207,17 @@ export interface SequenceRequest extends SamplingOptions {
    * #/definitions; an object with `properties` has no others unless `additionalProperties` says so.
    */
   readonly jsonSchema?: string | Readonly<Record<string, unknown>>;
+  /**
+   * -10 … 10; higher ones start first and have their prompts read first, and take the slot of a running sequence of a
+   * lower priority, which waits in host memory and goes on with the same tokens. Whoever waits rises by a level every 64
+   * decode steps, in line only. Default 0.
+   */
+  readonly priority?: number;
+  /**
+   * Answers to the prompt, 1 … 16, which is computed once. Answer i has the seed `seed` + i. The sequence says `started`
+   * and `prefill` once; `tokens` and `finished` come for each answer with its `choice`. Default 1.
+   */
+  readonly choices?: number;
 }
 
 /** One token and its probability before any sampler or grammar. */
@@ -223,6 +239,7 @@ export interface TokenLogprob extends TokenChance {
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'cancelled' | 'error';
 
 export interface SequenceUsage {
+  /** 0 for the answers after the first: they share its prompt. */
   readonly promptTokens: number;
   /** Prompt tokens that were not computed again. */
   readonly cachedTokens: number;
@@ -237,7 +254,8 @@ export interface SequenceTimings {
 }
 
 /**
- * What happens to a sequence, in this order: started, prefill…, tokens…, then exactly one finished.
+ * What happens to a sequence, in this order: started, prefill…, tokens…, then exactly one finished
+ * (one for each of `choices`).
  * `tokens` carries whole UTF-8 characters only; `text` may be empty when ids are held back for a character or a stop string.
  * Where steps take less than 10 ms a `tokens` event carries those of several steps; the first one never waits.
  */
@@ -246,6 +264,8 @@ export type SequenceEvent =
   | { readonly type: 'prefill'; readonly doneTokens: number; readonly totalTokens: number }
   | {
       readonly type: 'tokens';
+      /** Which answer, where the request asked for several: counts from 0; absent for the first. */
+      readonly choice?: number;
       readonly firstIndex: number;
       readonly ids: readonly number[];
       readonly text: string;
@@ -257,6 +277,8 @@ export type SequenceEvent =
     }
   | {
       readonly type: 'finished';
+      /** As in `tokens`; every answer ends once. */
+      readonly choice?: number;
       readonly reason: FinishReason;
       readonly stopString?: string;
       readonly usage: SequenceUsage;
@@ -265,7 +287,7 @@ export type SequenceEvent =
       readonly error?: Error;
     };
 
-/** A sequence under way. `cancel` is idempotent; the finished event still follows, reason 'cancelled'. */
+/** A sequence under way. `cancel` ends all its answers and is idempotent; the finished event still follows, reason 'cancelled'. */
 export interface Sequence {
   readonly id: number;
   cancel(): void;
@@ -280,6 +302,8 @@ export interface EngineStats {
   /** Prompt tokens that were computed. */
   readonly promptTokens: number;
   readonly generatedTokens: number;
+  /** How often a running sequence was put aside in host memory to make room. */
+  readonly parked: number;
   /** Prompt tokens that were taken over from earlier prompts, by `prefixHits` sequences. */
   readonly cachedTokens: number;
   readonly prefixHits: number;

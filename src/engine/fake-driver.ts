@@ -99,8 +99,11 @@ function refuseUnusable(model: FakeModel, options: LoadOptions): void {
 function plan(model: FakeModel, options: LoadOptions): MemoryPlan {
   const slots = options.slots ?? 1;
   const holdsContext = options.purpose !== 'vocab';
-  const contextTokens = options.contextTokens ?? Math.min(model.trainedContextTokens, 4096) * slots;
-  const contextTokensPerSlot = Math.floor(contextTokens / slots);
+  const each = options.contextTokensPerSlot ?? Math.min(model.trainedContextTokens, 4096);
+  const contextTokens = options.contextTokens ?? each * slots;
+  const contextTokensPerSlot = options.contextTokensPerSlot ?? Math.floor(contextTokens / slots);
+  const most = options.kvLayout === 'unified' ? contextTokens : contextTokens / slots;
+  if (contextTokensPerSlot > most) refuse('contextTokensPerSlot', `a slot holds at most ${most} tokens`);
   if (contextTokensPerSlot < 1) refuse('contextTokens', 'contextTokens leaves less than one token for each slot');
   const weightsBytes = holdsContext ? model.fileBytes : 0;
   const kvBytes = options.purpose === 'generate' ? contextTokens * model.kvBytesPerToken : 0;

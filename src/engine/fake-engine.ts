@@ -4,6 +4,7 @@
  * Sampling options, grammars and schemas are checked and change nothing; log probabilities have the shape of real ones.
  * Deliberately knows no memory, no threads and no real time; its language is in `fake-text.ts`.
  */
+import { assert } from '../base/assert.js';
 import { LlamaestroError } from '../base/errors.js';
 import type { Clock, Random, Timer } from '../base/ports.js';
 import { sleep } from '../base/ports.js';
@@ -26,8 +27,6 @@ import type { FakeFault, FakeModel } from './fake-script.js';
 import {
   FAKE_END_TOKEN,
   FAKE_VOCAB_SIZE,
-  HeldText,
-  fakeAnswer,
   fakeLabelScores,
   fakeLogprob,
   fakeScore,
@@ -35,9 +34,8 @@ import {
   fakeTokens,
   fakeVector,
   refuseLong,
-  mix,
 } from './fake-text.js';
-import { FakeParts } from './fake-parts.js';
+import { type FakeSequence, makeFakeSequence } from './fake-sequence.js';
 import { StepListeners, callListener } from './fan-out.js';
 import {
   checkEmbed,
@@ -61,26 +59,6 @@ export interface FakeEngineParts {
   readonly info: EngineInfo;
   readonly planned: MemoryPlan;
   readonly onCrash: () => void;
-}
-
-interface FakeSequence extends Sequence {
-  readonly listener: (event: SequenceEvent) => void;
-  readonly tokens: readonly number[];
-  readonly promptTokens: number;
-  readonly cachesPrompt: boolean;
-  readonly maxTokens: number;
-  readonly ignoreEos: boolean;
-  readonly logprobs: number | undefined;
-  readonly source: Generator<number, never>;
-  readonly held: HeldText;
-  readonly parts: FakeParts;
-  readonly submittedMs: number;
-  cancelled: boolean;
-  cachedTokens: number;
-  prefilled: number;
-  generated: number;
-  startedMs: number | undefined;
-  firstTokenMs: number | undefined;
 }
 
 type TokenFault = Extract<FakeFault, { atToken: number }>;
@@ -119,9 +97,10 @@ export class FakeEngine implements Engine {
     return {
       steps: this.steps,
       running: this.running.length,
-      waiting: this.waiting.length,
+      waiting: this.waitingCount(),
       promptTokens: this.promptTokens,
       generatedTokens: this.generatedTokens,
+      parked: 0,
       ...this.prefixes.stats(),
       stalledMs: busy ? this.parts.clock.nowMs() - this.lastStepMs : 0,
     };
@@ -132,14 +111,19 @@ export class FakeEngine implements Engine {
     this.refuseClosed();
     const tokens = this.promptOf(request.prompt);
     refuseLong(tokens, this.info);
-    if (this.waiting.length >= MAX_WAITING_SEQUENCES) {
+    const choices = request.choices ?? 1;
+    if (this.waitingCount() + choices > MAX_WAITING_SEQUENCES) {
       throw new LlamaestroError('queue_full', `${MAX_WAITING_SEQUENCES} sequences wait already`);
     }
-    const sequence = this.makeSequence(request, tokens, listener);
+    const [sequence, ...siblings] = Array.from({ length: choices }, (_, choice) =>
+      makeFakeSequence(this.nextId++, choice, request, tokens, listener, this.parts),
+    );
+    assert(sequence !== undefined, 'a request has at least one choice');
+    sequence.siblings = siblings;
     if (this.waiting.length + this.running.length === 0) this.lastStepMs = this.parts.clock.nowMs();
     this.waiting.push(sequence);
     this.schedule();
-    return sequence;
+    return { id: sequence.id, cancel: () => [sequence, ...siblings].forEach((one) => one.cancel()) };
   }
 
   onStep(listener: () => void): () => void {
@@ -207,37 +191,7 @@ export class FakeEngine implements Engine {
     return this.closed;
   }
 
-  private makeSequence(
-    request: SequenceRequest,
-    tokens: readonly number[],
-    listener: (event: SequenceEvent) => void,
-  ): FakeSequence {
-    const seed = request.temperature === 0 ? 0 : (request.seed ?? Math.floor(this.parts.random.next() * 2 ** 32));
-    const parts = new FakeParts(this.parts.model, request.prompt);
-    const sequence: FakeSequence = {
-      id: this.nextId++,
-      listener,
-      tokens,
-      promptTokens: tokens.length,
-      cachesPrompt: request.cachePrompt ?? true,
-      maxTokens: Math.min(request.maxTokens ?? Infinity, this.info.contextTokensPerSlot - tokens.length),
-      ignoreEos: request.ignoreEos ?? false,
-      logprobs: request.logprobs,
-      source: fakeAnswer(mix(this.parts.seed, seed, ...tokens), parts.answer),
-      parts,
-      held: new HeldText(request.stop ?? []),
-      submittedMs: this.parts.clock.nowMs(),
-      cancelled: false,
-      cachedTokens: 0,
-      prefilled: 0,
-      generated: 0,
-      startedMs: undefined,
-      firstTokenMs: undefined,
-      cancel: () => {
-        sequence.cancelled = true;
-      },
-    };
-    return sequence;
+  refuseLong,
   }
 
   private promptOf(prompt: Prompt): readonly number[] {
@@ -261,9 +215,11 @@ export class FakeEngine implements Engine {
       if (sequence.cancelled) this.finish(sequence, 'cancelled');
     }
     while (this.running.length < this.info.slots) {
-      const next = this.waiting.shift();
+      const next = [...this.waiting].sort((a, b) => b.priority - a.priority)[0];
       if (next === undefined) break;
+      this.waiting = this.waiting.filter((other) => other !== next);
       this.running.push(next);
+      if (next.startedMs !== undefined) continue;
       next.startedMs = this.parts.clock.nowMs();
       if (next.cachesPrompt) next.cachedTokens = next.prefilled = this.prefixes.take(next.tokens);
       const { promptTokens, cachedTokens } = next;
@@ -290,8 +246,23 @@ export class FakeEngine implements Engine {
     return count;
   }
 
+  /** The prompt is computed once: the other answers start where it ends. */
+  private release(sequence: FakeSequence): void {
+    for (const sibling of sequence.siblings) {
+      sibling.prefilled = sequence.promptTokens;
+      sibling.startedMs = sequence.startedMs;
+    }
+    this.waiting = [...sequence.siblings, ...this.waiting];
+    sequence.siblings = [];
+  }
+
+  private waitingCount(): number {
+    return [...this.waiting, ...this.running].reduce((sum, one) => sum + one.siblings.length, this.waiting.length);
+  }
+
   private decode(sequence: FakeSequence): void {
     if (this.strike(sequence)) return;
+    this.release(sequence);
     this.generatedTokens += 1;
     sequence.firstTokenMs ??= this.parts.clock.nowMs();
     const id = sequence.source.next().value;
@@ -346,6 +317,7 @@ export class FakeEngine implements Engine {
   private finish(sequence: FakeSequence, reason: FinishReason, error?: Error): void {
     this.waiting = this.waiting.filter((other) => other !== sequence);
     this.running = this.running.filter((other) => other !== sequence);
+    for (const sibling of sequence.siblings) this.finish(sibling, reason, error);
     const rest = sequence.held.flush();
     if (rest !== '') {
       const share = sequence.parts.share(rest);
@@ -360,7 +332,11 @@ export class FakeEngine implements Engine {
       type: 'finished',
       reason: isWhole && sequence.parts.calls ? 'tool_calls' : reason,
       ...(sequence.held.matched === undefined ? {} : { stopString: sequence.held.matched }),
-      usage: { promptTokens, cachedTokens, completionTokens: sequence.generated },
+      usage: {
+        promptTokens: sequence.choice === 0 ? promptTokens : 0,
+        cachedTokens,
+        completionTokens: sequence.generated,
+      },
       timings: {
         queueMs: startedMs - sequence.submittedMs,
         prefillMs: firstTokenMs - startedMs,
@@ -371,7 +347,8 @@ export class FakeEngine implements Engine {
   }
 
   private emit(sequence: FakeSequence, event: SequenceEvent): void {
-    callListener(sequence.listener, event);
+    const isOneOfMany = sequence.choice > 0 && (event.type === 'tokens' || event.type === 'finished');
+    callListener(sequence.listener, isOneOfMany ? { ...event, choice: sequence.choice } : event);
   }
 
   private async pretendToCompute(inputs: number, signal: AbortSignal | undefined): Promise<void> {

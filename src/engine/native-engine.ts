@@ -174,9 +174,10 @@ class NativeEngine implements Engine {
     checkSequenceRequest(request, this.info);
     this.refuseClosed();
     const id = translate(() => this.handle.submit(toNativeRequest(request)));
-    this.listeners.set(id, listener);
+    const ids = Array.from({ length: request.choices ?? 1 }, (_, choice) => id + choice);
+    ids.forEach((one, choice) => this.listeners.set(one, choice === 0 ? listener : ofChoice(choice, listener)));
     this.hold();
-    return { id, cancel: () => this.handle.cancel(id) };
+    return { id, cancel: () => ids.forEach((one) => this.handle.cancel(one)) };
   }
 
   onStep(listener: () => void): () => void {
@@ -303,6 +304,13 @@ class NativeEngine implements Engine {
     const busy = this.listeners.size + this.jobWaiters.size + this.startingJobs + this.earlyRows.size > 0;
     if (!busy) this.engines.delete(this.handle.id);
   }
+}
+
+/** The answers after the first share its prompt, and tell of nothing but their own tokens and end. */
+function ofChoice(choice: number, listener: (event: SequenceEvent) => void): (event: SequenceEvent) => void {
+  return (event) => {
+    if (event.type === 'tokens' || event.type === 'finished') listener({ ...event, choice });
+  };
 }
 
 function translate<T>(call: () => T): T {

@@ -9,7 +9,8 @@ import { checkSampling } from './validate-sampling.js';
 import { checkBoolean, checkInteger, isIntegerIn, refuse } from './validate-values.js';
 
 /** Bytes of UTF-8 one prompt, input or document may have; a text twice as long can fill no context we allow. */
-export const MAX_TEXT_BYTES = 32 * 1024 * 1024;
+export const MAX_CHOICES = 16;
+const MAX_TEXT_BYTES = 32 * 1024 * 1024;
 export const MAX_MESSAGES = 4096;
 export const MAX_STOP_STRINGS = 16;
 export const MAX_STOP_BYTES = 256;
@@ -31,6 +32,7 @@ const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
   'purpose',
   'contextTokens',
   'slots',
+  'contextTokensPerSlot',
   'gpuLayers',
   'kvTypeK',
   'kvTypeV',
@@ -50,6 +52,8 @@ const REQUEST_FIELDS: readonly (keyof SequenceRequest)[] = [
   'stop',
   'ignoreEos',
   'cachePrompt',
+  'priority',
+  'choices',
   'temperature',
   'topK',
   'topP',
@@ -85,6 +89,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkWord('purpose', options.purpose, PURPOSES);
   checkInteger('contextTokens', options.contextTokens, 1, 2 ** 24);
   checkInteger('slots', options.slots, 1, 256);
+  checkInteger('contextTokensPerSlot', options.contextTokensPerSlot, 2, 2 ** 24);
   if (options.gpuLayers !== 'auto') checkInteger('gpuLayers', options.gpuLayers, 0, 1024);
   checkWord('kvTypeK', options.kvTypeK, KV_TYPES);
   checkWord('kvTypeV', options.kvTypeV, KV_TYPES);
@@ -121,6 +126,8 @@ export function checkSequenceRequest(request: SequenceRequest, info: EngineInfo)
   checkStop(request.stop);
   checkBoolean('ignoreEos', request.ignoreEos);
   checkBoolean('cachePrompt', request.cachePrompt);
+  checkInteger('priority', request.priority, -10, 10);
+  checkInteger('choices', request.choices, 1, MAX_CHOICES);
   checkSampling(request, info);
 }
 

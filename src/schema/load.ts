@@ -11,6 +11,7 @@ export const LoadOptionsCodec = t.intersection([
   t.partial({
     contextTokens: numberIn(1, 2 ** 24, 'whole'),
     slots: numberIn(1, 256, 'whole'),
+    contextTokensPerSlot: numberIn(2, 2 ** 24, 'whole'),
     gpuLayers: t.union([numberIn(0, 1024, 'whole'), t.literal('auto')]),
     kvTypeK: KvTypeCodec,
     kvTypeV: KvTypeCodec,

@@ -5,6 +5,7 @@
 import { chatContract } from './contract-chat.js';
 import { classifyContract } from './contract-classify.js';
 import { loadContract } from './contract-load.js';
+import { choicesContract } from './contract-choices.js';
 import { prefixContract } from './contract-prefix.js';
 import { samplingContract } from './contract-sampling.js';
 import { sequenceContract } from './contract-sequence.js';
@@ -45,6 +46,7 @@ export function engineContract(name: string, prepare: () => Promise<ContractSubj
     loadContract(() => subject);
     sequenceContract(() => subject);
     samplingContract(() => subject);
+    choicesContract(() => subject);
     prefixContract(() => subject);
     chatContract(() => subject);
     classifyContract(() => subject);
