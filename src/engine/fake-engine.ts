@@ -191,9 +191,6 @@ export class FakeEngine implements Engine {
     return this.closed;
   }
 
-  refuseLong,
-  }
-
   private promptOf(prompt: Prompt): readonly number[] {
     const tokens = fakeTokens(prompt);
     if (tokens.length === 0) refuse('prompt', 'the prompt has no tokens');
