@@ -54,7 +54,7 @@ describe('model sets', () => {
 
   it('names what there is when asked for what there is not', async () => {
     expect(await failureOf(makeModels({ out, set: 'exam' as 'test' }))).to.equal(
-      'no set "exam"; there are demo, test, architectures, bench, dev-sparse',
+      'no set "exam"; there are demo, test, architectures, bench, bench-gpu, dev-sparse',
     );
     expect(await failureOf(makeModels({ out, set: 'demo', only: 'poet' }))).to.match(/^no model "poet" in the set demo;/);
     const lost = await failureOf(makeModels({ out, set: 'demo', only: 'embedder', llamaCppDir: join(out, 'nowhere') }));
