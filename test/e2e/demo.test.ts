@@ -79,13 +79,24 @@ describe('e2e: the demo profile', function () {
     const deltas = events
       .filter((event) => event.event === 'run.delta')
       .map((event) => JSON.parse(event.data) as { text: string });
-    expect(deltas.length).to.be.greaterThan(3);
     expect(
       deltas
         .map((delta) => delta.text)
         .join('')
         .trim(),
     ).to.equal(scriptedSentence('coder').trim());
+  });
+
+  it('shows a long answer piece by piece while it is made', async () => {
+    const events = await sseAll(
+      await execute({ task: 'Say it often.', model: 'fast', stream: true, ignore_eos: true, max_tokens: 1500 }),
+    );
+    const deltas = events.filter((event) => event.event === 'run.delta');
+    expect(deltas.length).to.be.greaterThan(3);
+    const said = deltas.map((event) => (JSON.parse(event.data) as { text: string }).text).join('');
+    const { run: whole } = JSON.parse(events.at(-2)?.data ?? '{}') as { run: RunBody };
+    expect(whole.output.text).to.equal(said);
+    expect(whole.usage.completion_tokens).to.equal(1500);
   });
 
   for (const name of GENERATING) {
