@@ -7,21 +7,13 @@
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { buildDescription } from '../dist/engine/index.js';
 import { median, promptOf } from './lib/client.mjs';
 import { sequencesTogether, textPrompt, withEngine } from './lib/engine.mjs';
+import { streamOptions } from './lib/options.mjs';
 import { THREADS } from './lib/servers.mjs';
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string' },
-    peer: { type: 'string' },
-    streams: { type: 'string', default: '1,8' },
-    tokens: { type: 'string', default: '96' },
-    rounds: { type: 'string', default: '3' },
-  },
-});
+const values = streamOptions();
 const counts = values.streams.split(',').map(Number);
 const maxTokens = Number(values.tokens);
 const tokensPerStream = 512;

@@ -3,20 +3,12 @@
  * yet) against llama-server with its field json_schema, at several stream counts, in turn.
  *   node bench/schema.mjs --model FILE.gguf --peer PATH/llama-server [--streams 1,8] [--tokens 96] [--rounds 3]
  */
-import { parseArgs } from 'node:util';
 import { median, promptOf, together } from './lib/client.mjs';
 import { sequence, sequencesTogether, textPrompt, withEngine } from './lib/engine.mjs';
+import { streamOptions } from './lib/options.mjs';
 import { THREADS, startPeer } from './lib/servers.mjs';
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string' },
-    peer: { type: 'string' },
-    streams: { type: 'string', default: '1,8' },
-    tokens: { type: 'string', default: '96' },
-    rounds: { type: 'string', default: '3' },
-  },
-});
+const values = streamOptions();
 const counts = values.streams.split(',').map(Number);
 const slots = Math.max(...counts);
 const contextTokens = slots * 512;

@@ -2,19 +2,11 @@
  * Tokens per second over HTTP at 1 and N streams: ours and llama-server in turn, ratios printed.
  *   node bench/streams.mjs --model FILE.gguf --peer PATH/llama-server [--streams 1,8] [--tokens 96] [--rounds 3]
  */
-import { parseArgs } from 'node:util';
 import { median, promptOf, together, warmUp } from './lib/client.mjs';
+import { streamOptions } from './lib/options.mjs';
 import { THREADS, startOurs, startPeer } from './lib/servers.mjs';
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string' },
-    peer: { type: 'string' },
-    streams: { type: 'string', default: '1,8' },
-    tokens: { type: 'string', default: '96' },
-    rounds: { type: 'string', default: '3' },
-  },
-});
+const values = streamOptions();
 const counts = values.streams.split(',').map(Number);
 const slots = Math.max(...counts);
 const context = slots * 512;

@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "error.h"
+#include "json-depth.h"
 #include "json.h"
 
 namespace llamaestro {
@@ -23,29 +24,9 @@ bool isWord(const std::string& text, size_t maxBytes, const char* others) {
   return !text.empty() && text.size() <= maxBytes && std::all_of(text.begin(), text.end(), isGood);
 }
 
-uint32_t depthOf(const std::string& json) {
-  uint32_t depth = 0;
-  uint32_t deepest = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < json.size(); ++i) {
-    const char c = json[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      if (c == '"') quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return deepest;
-}
-
 // The value of a JSON text of bounded size and depth.
 common_json checkJson(const std::string& text, const char* param, const std::string& what) {
-  if (depthOf(text) > kMaxToolDepth) {
+  if (jsonDepth(text) > kMaxToolDepth) {
     refuse(param, what + " nests more than " + std::to_string(kMaxToolDepth) + " levels");
   }
   common_json value = common_json::parse_no_throw(text);

@@ -1,7 +1,7 @@
 // Internal: where the decode thread puts events and the owner takes them from. All events of a step become visible at
-// once; the wake is called only when the owner has taken everything that was announced before. Waking an owner costs
-// about as much as a step of a small model, and on a machine that computes on every core it takes that time from the
-// next step: tokens that merely go on are therefore shown at most every `kTokenPaceMs`. Knows no decoding.
+// once; the wake is called only when the owner has taken everything that was announced before. On a machine that
+// computes on every core, what an owner does with a step takes its time from the next one (bench/RESULTS.md): tokens
+// that merely go on are therefore shown at most every `kTokenPaceMs`. Knows no decoding.
 #pragma once
 
 #include <chrono>

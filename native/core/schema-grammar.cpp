@@ -4,6 +4,7 @@
 
 #include "big-stack.h"
 #include "error.h"
+#include "json-depth.h"
 #include "json-schema-to-grammar.h"
 #include "options.h"
 #include "schema-check.h"
@@ -19,21 +20,8 @@ constexpr size_t kMaxMadeGrammarBytes = 1 << 20;
 }
 
 void checkNesting(const std::string& text) {
-  uint32_t depth = 0;
-  bool quoted = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      if (c == '"') quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxJsonDepth) refuse("it nests more than " + std::to_string(kMaxJsonDepth) + " levels of JSON");
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
+  if (jsonDepth(text) <= kMaxJsonDepth) return;
+  refuse("it nests more than " + std::to_string(kMaxJsonDepth) + " levels of JSON");
 }
 
 std::string convert(const common_json& schema) {
