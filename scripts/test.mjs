@@ -11,7 +11,7 @@ import { describeError } from './lib/script-error.mjs';
 import { coreTestsFile } from './setup/addon.mjs';
 import { setUp } from './setup/steps.mjs';
 import { sanitizerChecks } from './testing/asan.mjs';
-import { mochaUnderCoverage, staticCheck, testProgram } from './testing/checks.mjs';
+import { mochaUnderCoverage, splitTests, staticCheck, testProgram } from './testing/checks.mjs';
 import { closingLine, sumCounts } from './testing/counts.mjs';
 import { makeCoreTestModels } from './testing/core-models.mjs';
 
@@ -39,6 +39,7 @@ try {
     staticCheck('prettier', 'prettier/bin/prettier.cjs', ['--check', '.', '--log-level', 'warn']),
     ...(canCheckCpp() ? [staticCheck('clang-format', 'scripts/clang-format.mjs', ['--check'])] : []),
     testProgram('core-tests', coreTestsFile),
+    ...(process.platform === 'win32' ? [] : [splitTests()]),
     mochaUnderCoverage(mochaArgs, process.env),
   ];
   await runChecks(checks);

@@ -74,6 +74,28 @@ ChatOptions toChatOptions(const Napi::Object& prompt) {
   return chat;
 }
 
+void addPlaces(const Napi::Object& value, LoadOptions& options) {
+  const Napi::Value devices = value.Get("devices");
+  if (!isAbsent(devices)) options.devices = toStrings(devices);
+  options.mainDevice = optionalText(value, "mainDevice");
+  options.splitMode = optionalText(value, "splitMode");
+  const Napi::Value split = value.Get("tensorSplit");
+  if (!isAbsent(split)) {
+    const auto shares = split.As<Napi::Array>();
+    for (uint32_t index = 0; index < shares.Length(); index++) {
+      options.tensorSplit.push_back(shares.Get(index).As<Napi::Number>().DoubleValue());
+    }
+  }
+  options.cpuMoeLayers = optionalNumber(value, "cpuMoeLayers");
+  const Napi::Value overrides = value.Get("tensorOverrides");
+  if (isAbsent(overrides)) return;
+  const auto entries = overrides.As<Napi::Array>();
+  for (uint32_t index = 0; index < entries.Length(); index++) {
+    const auto entry = entries.Get(index).As<Napi::Object>();
+    options.tensorOverrides.push_back({text(entry.Get("pattern")), text(entry.Get("device"))});
+  }
+}
+
 }  // namespace
 
 LoadOptions toLoadOptions(const Napi::Object& value) {
@@ -96,6 +118,7 @@ LoadOptions toLoadOptions(const Napi::Object& value) {
   options.stepLock = optionalText(value, "stepLock");
   options.pooling = optionalText(value, "pooling");
   options.warmUp = optionalFlag(value, "warmUp");
+  addPlaces(value, options);
   return options;
 }
 

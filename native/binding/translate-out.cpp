@@ -174,6 +174,26 @@ Napi::Object toJs(Napi::Env env, const MemoryPlan& plan) {
   return object;
 }
 
+Napi::Object toJs(Napi::Env env, const MemoryReport& report) {
+  auto rows = Napi::Array::New(env, report.observed.size());
+  for (uint32_t index = 0; index < report.observed.size(); index++) {
+    const DeviceObservation& seen = report.observed[index];
+    const auto observed = static_cast<double>(seen.observedBytes);
+    auto row = Napi::Object::New(env);
+    row.Set("device", text(env, seen.device));
+    row.Set("plannedBytes", number(env, static_cast<double>(seen.plannedBytes)));
+    row.Set("allocatedBytes", number(env, static_cast<double>(seen.allocatedBytes)));
+    if (seen.isObserved) {
+      row.Set("observedBytes", number(env, observed));
+      row.Set("differenceBytes", number(env, observed - static_cast<double>(seen.plannedBytes)));
+    }
+    rows.Set(index, row);
+  }
+  Napi::Object object = toJs(env, static_cast<const MemoryPlan&>(report));
+  object.Set("observed", rows);
+  return object;
+}
+
 Napi::Object toJs(Napi::Env env, const EngineInfo& info) {
   auto object = Napi::Object::New(env);
   object.Set("name", text(env, info.name));

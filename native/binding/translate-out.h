@@ -19,6 +19,7 @@ Napi::Error toThrown(Napi::Env env, const Error& error);
 
 Napi::Object toJs(Napi::Env env, const DeviceInfo& device);
 Napi::Object toJs(Napi::Env env, const MemoryPlan& plan);
+Napi::Object toJs(Napi::Env env, const MemoryReport& report);
 Napi::Object toJs(Napi::Env env, const EngineInfo& info);
 Napi::Object toJs(Napi::Env env, const EngineStats& stats);
 Napi::Object toJs(Napi::Env env, const PrefixFileSummary& summary);

@@ -48,6 +48,8 @@ llamaestro_set(GGML_VULKAN OFF)
 if(LLAMAESTRO_BACKEND STREQUAL "cuda")
   llamaestro_set(GGML_CUDA ON)
   llamaestro_set(GGML_CUDA_NCCL OFF)
+  # Without it a device has kernels for two equal types of keys and values only, and leaves the others to the CPU.
+  llamaestro_set(GGML_CUDA_FA_ALL_QUANTS ON)
   if(CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "${CUDA_ARCHITECTURES}" CACHE STRING "CUDA architectures" FORCE)
   elseif(NOT CMAKE_CUDA_ARCHITECTURES AND CMAKE_VERSION VERSION_GREATER_EQUAL 3.24)

@@ -25,3 +25,9 @@ file(READ "${LLAMA_CPP_DIR}/src/llama-grammar.h" LLAMAESTRO_GRAMMAR_HEADER)
 if(LLAMAESTRO_GRAMMAR_HEADER MATCHES "llama_grammar_budget")
   list(APPEND LLAMAESTRO_DEFINITIONS LLAMAESTRO_GRAMMAR_BUDGET)
 endif()
+
+# And so does the one of the simulation over several devices, without which figures are a bound.
+file(READ "${LLAMA_CPP_DIR}/ggml/src/ggml-backend.cpp" LLAMAESTRO_SCHED_SOURCE)
+if(NOT LLAMAESTRO_SCHED_SOURCE MATCHES "void ggml_backend_sched_reserve_size[^}]*ggml_backend_sched_reset")
+  list(APPEND LLAMAESTRO_DEFINITIONS LLAMAESTRO_EXACT_SPLIT)
+endif()

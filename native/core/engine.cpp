@@ -75,6 +75,7 @@ class Engine::Impl {
   }
 
   LoadPlan plan;
+  MemoryWatch watch;
   EngineInfo info;
   EventSink sink;
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
@@ -85,7 +86,7 @@ class Engine::Impl {
   std::unique_ptr<PrefixArchive> prefixes;  // with a decodeLoop only; outlives it
 
   std::mutex memoryMutex;
-  MemoryPlan memory;  // weights included, whoever counts them
+  MemoryReport memory;  // weights included, whoever counts them
   std::shared_ptr<const std::atomic<bool>> countsWeights;
 
   // Members below die in reverse order: thread parts, context, pool, model.
@@ -112,7 +113,7 @@ class Engine::Impl {
 
 Engine::Impl::Impl(LoadPlan loadPlan, const LoadHooks& hooks, const std::function<void(double)>& onProgress,
                    const std::function<bool()>& cancelled)
-    : plan(std::move(loadPlan)), sink(hooks.wake) {
+    : plan(std::move(loadPlan)), watch(plan.devices), sink(hooks.wake) {
   const auto stopIfCancelled = [&] {
     if (cancelled()) throw Failure(codes::kCancelled, "the load was cancelled");
   };
@@ -132,7 +133,7 @@ Engine::Impl::Impl(LoadPlan loadPlan, const LoadHooks& hooks, const std::functio
     stopIfCancelled();
     makeLoop();
   }
-  memory = readMemory(context.get(), plan);
+  memory = readMemory(context.get(), plan, watch);
   info.contextTokens = plan.shape.contextTokens();
   info.contextTokensPerSlot = plan.shape.tokensPerSlot;
   info.slots = plan.shape.slots;
@@ -196,7 +197,7 @@ void Engine::Impl::makeLoop() {
 }
 
 void Engine::Impl::refreshMemory() {
-  MemoryPlan read = readMemory(context.get(), plan);
+  MemoryReport read = readMemory(context.get(), plan, watch);
   std::lock_guard<std::mutex> lock(memoryMutex);
   memory = std::move(read);
 }
@@ -285,7 +286,7 @@ void Engine::Impl::close() {
   model.reset();
   if (prefixes) prefixes->clear();
   std::lock_guard<std::mutex> memoryLock(memoryMutex);
-  memory = MemoryPlan();
+  memory = MemoryReport();
 }
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -317,9 +318,9 @@ Result<std::shared_ptr<Engine>> Engine::load(const LoadOptions& options, LoadHoo
 const EngineInfo& Engine::info() const { return impl_->info; }
 const MemoryPlan& Engine::planned() const { return impl_->plan.memory; }
 
-MemoryPlan Engine::memory() const {
+MemoryReport Engine::memory() const {
   std::lock_guard<std::mutex> lock(impl_->memoryMutex);
-  MemoryPlan memory = impl_->memory;
+  MemoryReport memory = impl_->memory;
   if (!memory.devices.empty() && !impl_->countsWeights->load()) countNoWeights(memory);
   return memory;
 }

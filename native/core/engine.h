@@ -52,7 +52,7 @@ class Engine {
   const MemoryPlan& planned() const;
   // Read from the buffers after the load and again whenever the engine goes idle; all zero after close. Without the
   // weights while another engine counts them.
-  MemoryPlan memory() const;
+  MemoryReport memory() const;
   EngineStats stats() const;
 
   // Checks, renders, tokenizes and queues; returns the sequence id (never 0, never used twice in an engine). Events

@@ -194,6 +194,21 @@ void checkRotation(const GgufReader& reader, const Metadata& metadata, const Ggu
   check(key, number(key, turning), number("attention.key_length_swa", full));
 }
 
+// What a cache row looks like, for those who ask whether a device can compute with it.
+void readHeads(const GgufReader& reader, const Metadata& metadata, GgufSummary& summary) {
+  constexpr double kMost = 65536;
+  const auto read = [&](const char* key, double otherwise) {
+    const double most = std::max(kMost, otherwise);
+    return static_cast<uint32_t>(integerOf(reader, metadata, summary.architecture + key, 0, most, otherwise));
+  };
+  const uint32_t width = read(".embedding_length", 0);
+  summary.heads = read(".attention.head_count", 0);
+  summary.keyValueHeads = read(".attention.head_count_kv", summary.heads);
+  const uint32_t each = summary.heads > 0 ? width / summary.heads : 0;
+  summary.keyLength = read(".attention.key_length", each);
+  summary.valueLength = read(".attention.value_length", each);
+}
+
 // One file: its header and the extents of its tensors.
 GgufSummary checkPart(const std::string& path, double expectedSplit) {
   GgufReader reader(path);
@@ -229,6 +244,7 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
     // Files without pooling say so with a number out of range.
     const double pooling = integerOf(reader, metadata, prefix + "pooling_type", -1, 4294967295.0, -1);
     summary.poolingType = pooling > 4 ? -1 : static_cast<int>(pooling);
+    readHeads(reader, metadata, summary);
     if (summary.tensorCount > 0) {
       checkCounts(reader, metadata, summary);
       checkRotation(reader, metadata, summary);
@@ -278,14 +294,21 @@ std::string partPath(const std::string& first, uint32_t number, uint32_t count) 
 
 }  // namespace
 
+std::vector<std::string> ggufParts(const std::string& first, uint32_t count) {
+  std::vector<std::string> parts = {first};
+  for (uint32_t number = 1; number < count; ++number) parts.push_back(partPath(first, number, count));
+  return parts;
+}
+
 Result<GgufSummary> checkGguf(const std::string& path) {
   return guarded<GgufSummary>(
       [&] {
         if (path.find('\0') != std::string::npos)
           throw Failure(codes::kModelUnusable, "the file name holds a zero byte");
         GgufSummary whole = checkPart(path, 0);
+        const std::vector<std::string> parts = ggufParts(path, whole.splitCount);
         for (uint32_t number = 1; number < whole.splitCount; ++number) {
-          const GgufSummary part = checkPart(partPath(path, number, whole.splitCount), number);
+          const GgufSummary part = checkPart(parts[number], number);
           whole.fileBytes += part.fileBytes;
           whole.tensorBytes += part.tensorBytes;
           whole.tensorCount += part.tensorCount;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "error.h"
 
@@ -24,10 +25,17 @@ struct GgufSummary {
   uint32_t contextTokens = 0;
   uint32_t vocabSize = 0;
   uint32_t splitCount = 1;
+  uint32_t heads = 0;  // of attention; 0 where they differ by layer or there are none
+  uint32_t keyValueHeads = 0;
+  uint32_t keyLength = 0;  // of one head in the cache
+  uint32_t valueLength = 0;
   int poolingType = -1;            // {arch}.pooling_type; -1 when the file has none
   bool hasRankHead = false;        // a classifier that pooling 'rank' needs
   bool hasLatentMatrices = false;  // attention through a latent vector, with matrices of three dimensions
 };
+
+// The files of a model in `count` parts, as llama.cpp spells them; throws Failure model_unusable on another spelling.
+std::vector<std::string> ggufParts(const std::string& first, uint32_t count);
 
 // Errors: model_unusable with one sentence that names the file and what is wrong with it.
 Result<GgufSummary> checkGguf(const std::string& path);

@@ -130,6 +130,8 @@ HostMemory readHostMemory() {
   return memory;
 }
 
+uint64_t readPrivateBytes() { return readField("/proc/self/status", "RssAnon:", 0) * 1024; }
+
 uint32_t readCoresAllowed() {
   cpu_set_t mask;
   CPU_ZERO(&mask);
@@ -162,6 +164,13 @@ HostMemory readHostMemory() {
   return memory;
 }
 
+uint64_t readPrivateBytes() {
+  task_vm_info_data_t info;
+  mach_msg_type_number_t count = TASK_VM_INFO_COUNT;
+  const auto got = task_info(mach_task_self(), TASK_VM_INFO, reinterpret_cast<task_info_t>(&info), &count);
+  return got == KERN_SUCCESS ? info.phys_footprint : 0;
+}
+
 uint32_t readCoresAllowed() {
   uint32_t cores = 0;
   size_t size = sizeof(cores);
@@ -175,6 +184,7 @@ uint32_t readCoresAllowed() {
 #else
 
 HostMemory readHostMemory() { return {}; }
+uint64_t readPrivateBytes() { return 0; }
 uint32_t readCoresAllowed() { return std::max(1u, std::thread::hardware_concurrency()); }
 
 #endif

@@ -15,6 +15,9 @@ struct HostMemory {
 // as free). Total: the smaller of the machine's memory and the tightest limit.
 HostMemory readHostMemory();
 
+// Private memory of this process that is in RAM; 0 where the system does not say.
+uint64_t readPrivateBytes();
+
 // Physical cores of the affinity mask, at most the CPU quota of the cgroups rounded up; at least 1.
 uint32_t readCoresAllowed();
 

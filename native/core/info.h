@@ -37,6 +37,20 @@ struct MemoryPlan {
   bool sharesWeights = false;  // they are counted in another engine of this process
 };
 
+// The bytes of one device: planned, held by the buffers, and gone from the system since before the load.
+struct DeviceObservation {
+  std::string device;
+  uint64_t plannedBytes = 0;
+  uint64_t allocatedBytes = 0;
+  bool isObserved = false;
+  int64_t observedBytes = 0;
+};
+
+// MemoryReport of engine.ts.
+struct MemoryReport : MemoryPlan {
+  std::vector<DeviceObservation> observed;
+};
+
 // EngineInfo of engine.ts (ModelInfo and what the load resolved).
 struct EngineInfo {
   std::string name;

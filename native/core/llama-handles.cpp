@@ -28,14 +28,44 @@ bool packsForAmx() {
 
 }  // namespace
 
-ModelParams::ModelParams(const LoadSettings& settings, const GgufSummary& file, uint32_t gpuLayers)
+ModelParams::ModelParams(const LoadSettings& settings, const GgufSummary& file, const DeviceChoice& choice,
+                         uint32_t gpuLayers)
     : params(llama_model_default_params()) {
   params.n_gpu_layers = static_cast<int32_t>(gpuLayers);
   params.load_mode = settings.mmap ? LLAMA_LOAD_MODE_MMAP : LLAMA_LOAD_MODE_NONE;
   params.lazy_mode = LLAMA_LAZY_MODE_OFF;
   params.vocab_only = settings.purpose == Purpose::Vocab;
   if (file.hasLatentMatrices && packsForAmx()) params.use_extra_bufts = false;
-  if (gpuLayers == 0) params.devices = noDevices_;
+  const bool namesDevice = std::any_of(settings.tensorOverrides.begin(), settings.tensorOverrides.end(),
+                                       [](const TensorOverride& one) { return one.device != "cpu"; });
+  if (gpuLayers > 0 || namesDevice) devices_ = choice.devices;
+  devices_.push_back(nullptr);
+  params.devices = devices_.data();
+  params.split_mode = settings.splitMode == SplitMode::Row ? LLAMA_SPLIT_MODE_ROW : LLAMA_SPLIT_MODE_LAYER;
+  split_ = choice.split;
+  split_.resize(llama_max_devices(), 0);
+  if (!choice.split.empty()) params.tensor_split = split_.data();
+  placeTensors(settings, choice);
+}
+
+// The first pattern that matches decides, so the caller's come before ours.
+void ModelParams::placeTensors(const LoadSettings& settings, const DeviceChoice& choice) {
+  patterns_.reserve(settings.tensorOverrides.size() + 1);
+  for (const TensorOverride& one : settings.tensorOverrides) {
+    patterns_.push_back(one.pattern);
+    places_.push_back({patterns_.back().c_str(), overrideBuffer(one, choice)});
+  }
+  if (settings.cpuMoeLayers > 0) {
+    std::string layers;
+    for (uint32_t layer = 0; layer < settings.cpuMoeLayers; ++layer) {
+      layers += (layer == 0 ? "" : "|") + std::to_string(layer);
+    }
+    patterns_.push_back("^blk\\.(" + layers + ")\\.ffn_(up|down|gate|gate_up)_(ch|)exps");
+    places_.push_back({patterns_.back().c_str(), ggml_backend_cpu_buffer_type()});
+  }
+  if (places_.empty()) return;
+  places_.push_back({nullptr, nullptr});
+  params.tensor_buft_overrides = places_.data();
 }
 
 void ModelParams::simulate(const GgufSummary& file, bool withVocabulary) {

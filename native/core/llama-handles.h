@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "device-choice.h"
 #include "ggml-cpu.h"
 #include "llama.h"
 #include "load-settings.h"
@@ -27,8 +28,8 @@ using ThreadpoolPtr = std::unique_ptr<ggml_threadpool, ThreadpoolDeleter>;
 // llama_model_params with the arrays they point to. Not movable: the params hold addresses of this object.
 class ModelParams {
  public:
-  // `gpuLayers` 0 keeps every GPU untouched.
-  ModelParams(const LoadSettings& settings, const GgufSummary& file, uint32_t gpuLayers);
+  // `gpuLayers` 0 keeps every GPU untouched, unless an override puts a tensor there.
+  ModelParams(const LoadSettings& settings, const GgufSummary& file, const DeviceChoice& choice, uint32_t gpuLayers);
   ModelParams(const ModelParams&) = delete;
   ModelParams& operator=(const ModelParams&) = delete;
 
@@ -38,7 +39,12 @@ class ModelParams {
   llama_model_params params;
 
  private:
-  ggml_backend_dev_t noDevices_[1] = {nullptr};
+  void placeTensors(const LoadSettings& settings, const DeviceChoice& choice);
+
+  std::vector<ggml_backend_dev_t> devices_;  // ends with null
+  std::vector<float> split_;
+  std::vector<std::string> patterns_;
+  std::vector<llama_model_tensor_buft_override> places_;
   std::vector<llama_model_kv_override> overrides_;
 };
 

@@ -1,6 +1,7 @@
 #include "load-settings.h"
 
 #include <algorithm>
+#include <cmath>
 #include <initializer_list>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "ggml.h"
 #include "llama.h"
 #include "numbers.h"
+#include "override-pattern.h"
 
 namespace llamaestro {
 namespace {
@@ -15,6 +17,10 @@ namespace {
 constexpr double kMaxContextTokens = 1 << 24;
 constexpr uint32_t kDefaultTokensPerSlot = 4096;
 constexpr uint32_t kMinTokensPerSlot = 2;
+constexpr size_t kMaxDevices = 16;
+constexpr double kMaxShare = 1e6;
+constexpr double kMinShareSum = 1e-3;
+constexpr double kMaxMoeLayers = 512;
 constexpr uint32_t kPooledSequences = 32;
 constexpr double kMaxPrefixBytes = 1099511627776.0;
 constexpr uint64_t kDefaultPrefixBytes = 1 << 30;
@@ -94,6 +100,72 @@ int poolingFor(const LoadSettings& settings, const GgufSummary& file) {
   return file.poolingType <= LLAMA_POOLING_TYPE_NONE ? LLAMA_POOLING_TYPE_MEAN : file.poolingType;
 }
 
+void checkDeviceId(const std::string& id, const char* field) {
+  constexpr size_t kMaxIdBytes = 32;
+  if (id.empty() || id.size() > kMaxIdBytes) {
+    throw Failure(codes::kInvalidRequest, std::string(field) + " must name devices by their ids", field);
+  }
+}
+
+void resolveDevices(const LoadOptions& options, LoadSettings& settings) {
+  if (options.devices) {
+    if (options.devices->size() > kMaxDevices) {
+      throw Failure(codes::kInvalidRequest, "devices names more than 16", "devices");
+    }
+    for (size_t i = 0; i < options.devices->size(); ++i) {
+      const std::string& id = (*options.devices)[i];
+      checkDeviceId(id, "devices");
+      if (std::find(options.devices->begin(), options.devices->begin() + static_cast<ptrdiff_t>(i), id) !=
+          options.devices->begin() + static_cast<ptrdiff_t>(i)) {
+        throw Failure(codes::kInvalidRequest, "devices names " + id + " twice", "devices");
+      }
+    }
+    settings.devices = options.devices;
+  }
+  if (!options.splitMode.empty()) {
+    settings.splitMode =
+        chosen<SplitMode>(options.splitMode, "splitMode",
+                          {{"none", SplitMode::None}, {"layer", SplitMode::Layer}, {"row", SplitMode::Row}});
+  }
+  settings.mainDevice = options.mainDevice;
+  if (!settings.mainDevice.empty()) {
+    checkDeviceId(settings.mainDevice, "mainDevice");
+    if (settings.splitMode != SplitMode::None) {
+      throw Failure(codes::kInvalidRequest, "mainDevice needs splitMode none", "mainDevice");
+    }
+  }
+}
+
+void resolvePlaces(const LoadOptions& options, LoadSettings& settings) {
+  if (options.tensorSplit.size() > kMaxDevices) {
+    throw Failure(codes::kInvalidRequest, "tensorSplit has more than 16 shares", "tensorSplit");
+  }
+  double sum = 0;
+  for (const double share : options.tensorSplit) {
+    if (!(share >= 0 && share <= kMaxShare)) {
+      throw Failure(codes::kInvalidRequest, "the shares of tensorSplit must be numbers from 0 to 1000000",
+                    "tensorSplit");
+    }
+    sum += share;
+    settings.tensorSplit.push_back(static_cast<float>(share));
+  }
+  if (!options.tensorSplit.empty() && !(sum >= kMinShareSum)) {
+    throw Failure(codes::kInvalidRequest, "the shares of tensorSplit must not all be zero", "tensorSplit");
+  }
+  settings.cpuMoeLayers = wholeNumber(options.cpuMoeLayers, "cpuMoeLayers", 0, kMaxMoeLayers).value_or(0);
+  if (options.tensorOverrides.size() > kMaxOverrides) {
+    throw Failure(codes::kInvalidRequest, "tensorOverrides has more than 64 entries", "tensorOverrides");
+  }
+  for (const TensorOverride& one : options.tensorOverrides) {
+    const std::string fault = patternFault(one.pattern);
+    if (!fault.empty()) {
+      throw Failure(codes::kInvalidRequest, "a pattern of tensorOverrides " + fault, "tensorOverrides");
+    }
+    checkDeviceId(one.device, "tensorOverrides");
+  }
+  settings.tensorOverrides = options.tensorOverrides;
+}
+
 }  // namespace
 
 LoadSettings resolveSettings(const LoadOptions& options) {
@@ -142,6 +214,8 @@ LoadSettings resolveSettings(const LoadOptions& options) {
   settings.prefixCacheBytes = wholeNumber<uint64_t>(options.prefixCacheBytes, "prefixCacheBytes", 0, kMaxPrefixBytes);
   settings.mmap = options.mmap;
   settings.stepLock = options.stepLock;
+  resolveDevices(options, settings);
+  resolvePlaces(options, settings);
   return settings;
 }
 

@@ -12,6 +12,7 @@
 namespace llamaestro {
 
 enum class Purpose : uint8_t { Generate, Embed, Rerank, Vocab };
+enum class SplitMode : uint8_t { None, Layer, Row };
 enum class FlashAttention : uint8_t { Auto, On, Off };
 
 // LoadOptions with ranges checked and strings turned into values; what depends on the model or the machine stays open.
@@ -34,6 +35,12 @@ struct LoadSettings {
   std::string stepLock;
   std::optional<int> pooling;  // llama_pooling_type
   bool warmUp = false;
+  std::optional<std::vector<std::string>> devices;  // absent: all; which of them exist is asked later
+  std::string mainDevice;
+  SplitMode splitMode = SplitMode::Layer;
+  std::vector<float> tensorSplit;
+  uint32_t cpuMoeLayers = 0;
+  std::vector<TensorOverride> tensorOverrides;
 };
 
 // Numbers of a context. `tokensPerSlot` is what a sequence may use; llama.cpp rounds the memory behind it up to 256.

@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "llama-ext.h"
 #include "log-hub.h"
+#include "plan-cache.h"
 
 namespace llamaestro {
 namespace {
@@ -70,10 +71,39 @@ void finishPlan(MemoryPlan& plan, const LoadPlan& load) {
   throw Failure(codes::kModelUnusable, load.settings.file + " cannot be loaded" + (line.empty() ? "" : ": " + line));
 }
 
+// llama.cpp simulates the graph of a whole batch and allocates for the graph of single tokens too. With several devices
+// the work of a small graph may lie elsewhere (the CPU keeps what is not worth sending), and need more there.
+bool addSmallGraph(const LoadPlan& load, llama_model* shapes, Simulated& simulated) {
+  ContextShape small = load.shape;
+  small.batchTokens = small.sequences;
+  small.outputs = small.sequences;
+  const ContextPtr context(llama_init_from_model(shapes, contextParams(load.settings, small, 1)));
+  if (!context) return false;
+  for (const DeviceMemory& needed : devicesOf(llama_get_memory_breakdown(context.get()))) {
+    for (DeviceMemory& device : simulated.devices) {
+      if (device.device == needed.device) device.computeBytes = std::max(device.computeBytes, needed.computeBytes);
+    }
+  }
+  return true;
+}
+
+// Unpatched, llama.cpp forgets while it measures which device some operations were given to, and measures a graph with
+// other copies between the devices: up to four hidden states of a batch more or fewer on each.
+void coverForgottenPlaces(const LoadPlan& load, const llama_model* shapes, Simulated& simulated) {
+#ifndef LLAMAESTRO_EXACT_SPLIT
+  constexpr uint64_t kCopies = 4;
+  const uint64_t tokens = load.shape.batchTokens + load.shape.sequences;
+  const uint64_t state = tokens * static_cast<uint64_t>(llama_model_n_embd(shapes)) * sizeof(float);
+  for (DeviceMemory& device : simulated.devices) {
+    if (device.device != "cpu") device.computeBytes += kCopies * state;
+  }
+#endif
+}
+
 // One simulation of `load` with the given layers on the GPU; false when llama.cpp refuses it.
-bool simulate(LoadPlan& load, bool withVocabulary) {
+bool simulate(const LoadPlan& load, bool withVocabulary, Simulated& simulated) {
   const AssertTrap trap;
-  ModelParams model(load.settings, load.file, load.gpuLayers);
+  ModelParams model(load.settings, load.file, load.devices, load.gpuLayers);
   model.simulate(load.file, withVocabulary);
   const ModelPtr shapes(llama_model_load_from_file(load.settings.file.c_str(), model.params));
   if (!shapes) return false;
@@ -81,17 +111,31 @@ bool simulate(LoadPlan& load, bool withVocabulary) {
   if (!withVocabulary && vocabSize != load.file.vocabSize) return false;
   const ContextPtr context(llama_init_from_model(shapes.get(), contextParams(load.settings, load.shape, 1)));
   if (!context) return false;
-  load.memory.devices = devicesOf(llama_get_memory_breakdown(context.get()));
-  load.memory.outputBytes =
+  simulated.devices = devicesOf(llama_get_memory_breakdown(context.get()));
+  if (load.devices.onGpu() && load.gpuLayers > 0) {
+    if (!addSmallGraph(load, shapes.get(), simulated)) return false;
+    coverForgottenPlaces(load, shapes.get(), simulated);
+  }
+  simulated.outputBytes =
       outputBytes(load.shape, vocabSize, static_cast<uint64_t>(llama_model_n_embd_out(shapes.get())));
-  load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, false);
-  finishPlan(load.memory, load);
   return true;
 }
 
+// Fills in the bytes of `load` with its layers on the GPU, from what an equal load showed earlier where there was one.
 void simulateOrRefuse(LoadPlan& load) {
-  const uint64_t logBefore = newestLogNumber();
-  if (!simulate(load, false) && !simulate(load, true)) refuseModel(load, logBefore);
+  const std::string key = simulationKey(load.identity, load.settings, load.shape, load.devices, load.gpuLayers);
+  Simulated simulated;
+  if (const Simulated* known = findSimulated(key)) {
+    simulated = *known;
+  } else {
+    const uint64_t logBefore = newestLogNumber();
+    if (!simulate(load, false, simulated) && !simulate(load, true, simulated)) refuseModel(load, logBefore);
+    keepSimulated(key, simulated);
+  }
+  load.memory.devices = simulated.devices;
+  load.memory.outputBytes = simulated.outputBytes;
+  load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, false);
+  finishPlan(load.memory, load);
 }
 
 // Bytes that must be free on `device` before the load. Mapped weights are page cache, which gives way.
@@ -141,7 +185,7 @@ void chooseGpuLayers(LoadPlan& load, const std::function<void()>& stopIfCancelle
 
 // Takes a share of weights that some engine of the process holds, with as many layers on the GPU.
 bool shareWeights(LoadPlan& load) {
-  const ModelParams model(load.settings, load.file, load.gpuLayers);
+  const ModelParams model(load.settings, load.file, load.devices, load.gpuLayers);
   load.weights = Weights::find(weightsKey(load.settings.file, load.file.fileBytes, model.params));
   return load.weights != nullptr;
 }
@@ -186,7 +230,7 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
   const Clock::time_point begin = Clock::now();
   LoadPlan load;
   load.settings = resolveSettings(options);
-  Result<GgufSummary> file = checkGguf(load.settings.file);
+  Result<GgufSummary> file = checkGgufOnce(load.settings.file, load.identity);
   if (!file.ok()) throw Failure(file.error());
   load.file = std::move(file).value();
   if (load.file.vocabSize == 0 && load.settings.purpose == Purpose::Vocab) {
@@ -195,13 +239,10 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
   if (load.file.tensorCount == 0 && load.settings.purpose != Purpose::Vocab) {
     throw Failure(codes::kModelUnusable, load.settings.file + " holds a vocabulary and no weights");
   }
-  const std::vector<ggml_backend_dev_t> gpus = gpuDevices();
-  const bool onGpu =
-      !gpus.empty() && load.settings.gpuLayers.value_or(1) > 0 && load.settings.purpose != Purpose::Vocab;
-  std::string gpuKind = onGpu ? deviceId(gpus.front()) : "";
-  gpuKind.erase(std::remove_if(gpuKind.begin(), gpuKind.end(), [](char c) { return c >= '0' && c <= '9'; }),
-                gpuKind.end());
-  load.shape = shapeContext(load.settings, load.file, onGpu, gpuKind);
+  load.devices = chooseDevices(load.settings);
+  const bool onGpu = load.devices.onGpu();
+  refuseCacheWithoutKernel(load.settings, load.file, load.devices);
+  load.shape = shapeContext(load.settings, load.file, onGpu, load.devices.kind());
   stopIfCancelled();
   if (load.settings.purpose == Purpose::Vocab) {
     load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, true);
@@ -244,12 +285,13 @@ void countNoWeights(MemoryPlan& plan) {
   plan.sharesWeights = true;
 }
 
-MemoryPlan readMemory(const llama_context* context, const LoadPlan& plan) {
-  MemoryPlan memory;
+MemoryReport readMemory(const llama_context* context, const LoadPlan& plan, const MemoryWatch& watch) {
+  MemoryReport memory;
   if (context != nullptr) memory.devices = devicesOf(llama_get_memory_breakdown(context));
   memory.outputBytes = plan.memory.outputBytes;
   memory.estimatedExtraBytes = plan.memory.estimatedExtraBytes;
   finishPlan(memory, plan);
+  memory.observed = watch.compare(plan.memory, memory);
   return memory;
 }
 

@@ -5,9 +5,11 @@
 #include <functional>
 #include <mutex>
 
+#include "device-choice.h"
 #include "info.h"
 #include "llama-handles.h"
 #include "load-settings.h"
+#include "observation.h"
 #include "weights.h"
 
 namespace llamaestro {
@@ -16,6 +18,8 @@ namespace llamaestro {
 struct LoadPlan {
   LoadSettings settings;
   GgufSummary file;
+  DeviceChoice devices;
+  std::string identity;  // of the file, see checkGgufOnce
   ContextShape shape;
   MemoryPlan memory;
   uint32_t gpuLayers = 0;
@@ -37,7 +41,7 @@ void refuseWhatDoesNotFit(const LoadPlan& plan);
 // Takes the weights out of a plan: they are counted in the memory of another engine of this process.
 void countNoWeights(MemoryPlan& plan);
 
-// The plan of a context that exists: devices from its buffers, the other figures from `plan`.
-MemoryPlan readMemory(const llama_context* context, const LoadPlan& plan);
+// What a context that exists holds: devices from its buffers, the other figures from `plan`; and what `watch` sees.
+MemoryReport readMemory(const llama_context* context, const LoadPlan& plan, const MemoryWatch& watch);
 
 }  // namespace llamaestro

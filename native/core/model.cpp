@@ -72,7 +72,7 @@ std::shared_ptr<Weights> loadWeights(const LoadPlan& plan, const std::function<b
     }
   }
   const uint64_t logBefore = newestLogNumber();
-  ModelParams params(plan.settings, plan.file, plan.gpuLayers);
+  ModelParams params(plan.settings, plan.file, plan.devices, plan.gpuLayers);
   const std::string key = weightsKey(plan.settings.file, plan.file.fileBytes, params.params);
   params.params.progress_callback = onLoadProgress;
   params.params.progress_callback_user_data = &progress;

@@ -14,6 +14,12 @@ namespace llamaestro {
 // Absent means the default of engine.ts.
 using Number = std::optional<double>;
 
+// Tensors whose name matches `pattern` lie on `device`.
+struct TensorOverride {
+  std::string pattern;
+  std::string device;
+};
+
 // LoadOptions of engine.ts. Strings are UTF-8; an empty string means absent.
 struct LoadOptions {
   std::string file;
@@ -33,6 +39,12 @@ struct LoadOptions {
   std::string stepLock;  // path of the shared lock file
   std::string pooling;   // of purpose embed: mean | cls | last; empty: as the file says
   bool warmUp = false;   // one empty run before the load is over
+  std::optional<std::vector<std::string>> devices;
+  std::string mainDevice;
+  std::string splitMode;  // none | layer | row
+  std::vector<double> tensorSplit;
+  Number cpuMoeLayers;  // 0 ... 512
+  std::vector<TensorOverride> tensorOverrides;
 };
 
 // A call that an assistant message made.

@@ -19,6 +19,10 @@ const bytesPerJob = 1.5 * 2 ** 30;
 /** Where cmake puts the core's test program. */
 export const coreTestsFile = path.join(buildDir, process.platform === 'win32' ? 'core-tests.exe' : 'core-tests');
 
+/** The test program of models on several devices, and the server it starts, which lies beside it. */
+export const splitTestsFile = path.join(buildDir, 'split-tests');
+export const rpcServerFile = path.join(buildDir, 'rpc-server');
+
 /**
  * What the addon is built for here; throws where that cannot be built, before anything else takes time.
  * @returns {import('./gpu.mjs').GpuChoice}
@@ -42,6 +46,9 @@ export const addonStep = cmakeStep('addon', 'llamaestro', addonFile);
 
 /** @type {import('./steps.mjs').Step} */
 export const coreTestsStep = cmakeStep('core tests', 'core-tests', coreTestsFile);
+
+/** @type {import('./steps.mjs').Step} */
+export const splitTestsStep = cmakeStep('split tests', 'split-tests', splitTestsFile);
 
 /**
  * One cmake target as a step.

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { buildDir, setupLogDir } from '../lib/paths.mjs';
 import { withLock } from '../lib/lock.mjs';
 import { ScriptError, describeError } from '../lib/script-error.mjs';
-import { addonStep, chosenGpu, coreTestsStep, vendorStep } from './addon.mjs';
+import { addonStep, chosenGpu, coreTestsStep, splitTestsStep, vendorStep } from './addon.mjs';
 import { packagesStep, sqliteStep } from './dependencies.mjs';
 import { checkPrerequisites } from './prerequisites.mjs';
 import { demoModelsStep, distStep } from './products.mjs';
@@ -31,6 +31,9 @@ const lockWaitMs = 30 * 60_000;
  * @typedef {ReturnType<typeof import('../lib/reporter.mjs').createReporter>} Reporter
  */
 
+/** The test programs; the one about devices starts processes as Windows does not. */
+const testSteps = process.platform === 'win32' ? [coreTestsStep] : [coreTestsStep, splitTestsStep];
+
 /**
  * Makes everything ready that the gateway needs.
  * @param {{ reporter: Reporter, force?: boolean, coreTests?: boolean, models?: boolean }} options `force`: also what is
@@ -38,7 +41,7 @@ const lockWaitMs = 30 * 60_000;
  * @returns {Promise<boolean>} whether there was anything to do
  */
 export async function setUp({ reporter, force = false, coreTests = false, models = true }) {
-  const native = [vendorStep, ...(models ? [demoModelsStep] : []), addonStep, ...(coreTests ? [coreTestsStep] : [])];
+  const native = [vendorStep, ...(models ? [demoModelsStep] : []), addonStep, ...(coreTests ? testSteps : [])];
   const ours = [distStep, sqliteStep];
   const onWait = (/** @type {number} */ pid) =>
     reporter.line(`process ${pid} is setting this checkout up; waiting for it`);

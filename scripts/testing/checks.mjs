@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { buildDir, rootDir } from '../lib/paths.mjs';
+import { rpcServerFile, splitTestsFile } from '../setup/addon.mjs';
 import { judgeRun, readClosingLine } from './counts.mjs';
 
 /**
@@ -46,6 +47,14 @@ export function testProgram(name, program, env = process.env, args = []) {
       return judgeRun(readClosingLine(output), status);
     },
   };
+}
+
+/**
+ * The tests of models that are split over devices.
+ * @param {readonly string[]} [names] parts of names of tests
+ */
+export function splitTests(names = []) {
+  return testProgram('split-tests', splitTestsFile, { ...process.env, LLAMAESTRO_RPC_SERVER: rpcServerFile }, names);
 }
 
 /**

@@ -10,6 +10,7 @@ import type {
   EngineStats,
   LoadOptions,
   MemoryPlan,
+  MemoryReport,
   PrefixFileSummary,
   SamplingOptions,
   TokenLogprob,
@@ -126,7 +127,7 @@ export interface NativeHandle {
   readonly id: number;
   readonly info: EngineInfo;
   readonly planned: MemoryPlan;
-  memory(): MemoryPlan;
+  memory(): MemoryReport;
   stats(): EngineStats;
   /** Sequence id; further choices have the ids after it. Tokenises on the calling thread. */
   submit(request: NativeRequest): number;

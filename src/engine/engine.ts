@@ -5,6 +5,9 @@
  *
  * Order of life: driver -> engine -> sequence. Closing an engine ends its sequences (`cancelled`) before it frees.
  */
+import type { MemoryPlan, MemoryReport } from './memory-types.js';
+
+export type * from './memory-types.js';
 
 import type { ChatMessage, ChatOptions, ToolCallDelta } from './chat-types.js';
 import type { SamplingOptions } from './sampling-types.js';
@@ -24,6 +27,14 @@ export interface DeviceInfo {
 }
 
 export type KvType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1';
+
+/** Tensors whose name matches `pattern` lie on `device`; the first override that matches decides. */
+export interface TensorOverride {
+  /** A regular expression of 1 … 256 bytes, searched in the name: letters, digits, `_-/.^$|`, classes, groups, \d \w \s, at most three of `* + {}`, none of them behind a group. */
+  readonly pattern: string;
+  /** The id of a device that the model uses, or 'cpu'. */
+  readonly device: string;
+}
 
 /** What decides bytes and behaviour of a loaded model; two loads with equal options need the same memory. */
 export interface LoadOptions {
@@ -48,6 +59,18 @@ export interface LoadOptions {
   readonly flashAttention?: 'auto' | 'on' | 'off';
   /** 'split': one KV stream per sequence (default on CPU and CUDA). 'unified': one stream for all. */
   readonly kvLayout?: 'split' | 'unified';
+  /** Devices with memory of their own that the model may use, by id, in the order of the split; at most 16. [] keeps to the CPU. Default: all. */
+  readonly devices?: readonly string[];
+  /** 'layer': whole layers are spread over the devices. 'none': `mainDevice` alone. 'row': rows of each matrix, where the backend can (`invalid_request` where not). Default 'layer'. */
+  readonly splitMode?: 'none' | 'layer' | 'row';
+  /** The one device of splitMode 'none'. Default: the first. */
+  readonly mainDevice?: string;
+  /** A share of the layers for each device in use, 0 … 1000000. Default: by what each has free. */
+  readonly tensorSplit?: readonly number[];
+  /** The expert tensors of the first so many layers stay on the CPU, 0 … 512. Default 0. */
+  readonly cpuMoeLayers?: number;
+  /** At most 64; they go before `cpuMoeLayers`. */
+  readonly tensorOverrides?: readonly TensorOverride[];
   /** Compute threads, 1 … 512. Default: the physical cores this process may use. */
   readonly threads?: number;
   /** Prompt tokens of one decode call, 16 … 4096. Default: measured at load, the largest of 16, 32 … 256 (CPU) or 512 (GPU) that takes at most 0.25 s. */
@@ -65,39 +88,6 @@ export interface LoadOptions {
   readonly warmUp?: boolean;
   /** Path of the shared step-lock file; hosts on one CPU take turns through it. Absent: no lock. Ignored when all layers are on a GPU. */
   readonly stepLock?: string;
-}
-
-/** Bytes of one buffer kind on one device. */
-export interface DeviceMemory {
-  /** The id of a `DeviceInfo`. */
-  readonly device: string;
-  readonly weightsBytes: number;
-  readonly kvBytes: number;
-  readonly computeBytes: number;
-}
-
-/** Predicted by simulation (no byte of weights or KV allocated) or read back after the load. */
-export interface MemoryPlan {
-  readonly devices: readonly DeviceMemory[];
-  /** Logits and embeddings buffer on the host: exact formula, not part of the simulation. */
-  readonly outputBytes: number;
-  /** Vocabulary, cell metadata, graph: an estimate from above, and named as such. */
-  readonly estimatedExtraBytes: number;
-  /** Sum of everything above. */
-  readonly totalBytes: number;
-  readonly contextTokens: number;
-  readonly contextTokensPerSlot: number;
-  readonly slots: number;
-  readonly gpuLayers: number;
-  /** Host memory that the prefix cache may grow to as prompts come; not part of the total. */
-  readonly prefixCacheBytes: number;
-  /** Milliseconds the simulation took; 0 for a read-back. */
-  readonly simulatedMs: number;
-  /**
-   * True when another engine of this process has loaded the same file with the same places of its tensors: this one uses
-   * its weights, and they are not in these figures. Always counted in exactly one engine, the oldest that is open.
-   */
-  readonly sharedWeights?: true;
 }
 
 export interface ModelInfo {
@@ -288,8 +278,8 @@ export interface Engine {
   readonly info: EngineInfo;
   /** What was predicted when this engine was loaded. */
   readonly planned: MemoryPlan;
-  /** What is allocated now, read from the buffers themselves. */
-  memory(): MemoryPlan;
+  /** What is allocated, read from the buffers themselves, and observed: both after the load and whenever the engine went idle. */
+  memory(): MemoryReport;
   stats(): EngineStats;
 
   /**

@@ -12,6 +12,7 @@ import type { FakeFault, FakeModel, FakeScript } from './fake-script.js';
 import { FAKE_DEVICES, fakeModel, faultsFor } from './fake-script.js';
 import { FAKE_VOCAB_SIZE } from './fake-text.js';
 import { checkLoadOptions } from './validate.js';
+import { checkDeviceIds } from './validate-places.js';
 import { refuse } from './validate-values.js';
 
 /** Progress calls of one fake load. */
@@ -40,6 +41,7 @@ export function createFakeDriver(ports: FakeDriverPorts): EngineDriver {
     devices: () => script.devices ?? FAKE_DEVICES,
     async planMemory(options, signal) {
       checkLoadOptions(options);
+      checkDeviceIds(options, script.devices ?? FAKE_DEVICES);
       if (signal?.aborted === true) throw new LlamaestroError('cancelled', 'the plan was cancelled before it began');
       const model = fakeModel(script, options.file);
       refuseUnusable(model, options);
@@ -47,6 +49,7 @@ export function createFakeDriver(ports: FakeDriverPorts): EngineDriver {
     },
     async load(options, onProgress, signal) {
       checkLoadOptions(options);
+      checkDeviceIds(options, script.devices ?? FAKE_DEVICES);
       loads += 1;
       const model = fakeModel(script, options.file);
       const faults = faultsFor(script, options.file, loads);

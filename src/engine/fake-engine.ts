@@ -15,6 +15,7 @@ import type {
   EngineStats,
   FinishReason,
   MemoryPlan,
+  MemoryReport,
   PrefixFileSummary,
   Prompt,
   Sequence,
@@ -88,9 +89,7 @@ export class FakeEngine implements Engine {
     this.faults = parts.faults.filter((fault): fault is FakeFault & TokenFault => 'atToken' in fault);
   }
 
-  memory(): MemoryPlan {
-    return this.planned;
-  }
+  readonly memory = (): MemoryReport => ({ ...this.planned, observed: [] });
 
   stats(): EngineStats {
     const busy = this.waiting.length + this.running.length > 0;

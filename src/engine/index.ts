@@ -6,6 +6,8 @@
 import type { DeviceInfo, Engine, LoadOptions, MemoryPlan } from './engine.js';
 import type { LogLevel, LogListener } from './log-listeners.js';
 import { createNativeDriver } from './native-engine.js';
+import type { FitRequest, FitResult } from './plan-fit.js';
+import { planFit as searchFit } from './plan-fit.js';
 import { tryModel as tryInChild, type TrialLimits } from './trial.js';
 import { refuseUnknownLoadFields } from './validate.js';
 
@@ -18,6 +20,7 @@ export { LOG_LEVELS } from './log-listeners.js';
 export type { LogLevel, LogListener } from './log-listeners.js';
 export { createNativeDriver } from './native-engine.js';
 export type { NativeDriver } from './native-engine.js';
+export type { FitRequest, FitResult } from './plan-fit.js';
 export { MAX_UNREAD_UNITS, generate } from './token-stream.js';
 export type { TrialLimits } from './trial.js';
 export type { GenerateResult, TokenStream } from './token-stream.js';
@@ -61,6 +64,16 @@ export async function planMemory(options: LoadOptions, signal?: AbortSignal): Pr
   const driver = createNativeDriver();
   refuseUnknownLoadFields(options);
   return driver.planMemory(options, signal);
+}
+
+/**
+ * The largest variant of these options that fits into the given bytes per device: which context, how many slots, what lies
+ * on the CPU, and why. Errors: as `planMemory`, and `does_not_fit` when even the smallest variant is too large.
+ */
+export async function planFit(request: FitRequest): Promise<FitResult> {
+  const driver = createNativeDriver();
+  refuseUnknownLoadFields(request.options);
+  return searchFit(driver, request);
 }
 
 /** The memory devices of this machine: GPUs first, the CPU last. */

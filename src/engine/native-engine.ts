@@ -14,6 +14,7 @@ import type {
   EngineInfo,
   EngineStats,
   MemoryPlan,
+  MemoryReport,
   PrefixFileSummary,
   Prompt,
   Sequence,
@@ -162,7 +163,7 @@ class NativeEngine implements Engine {
     this.planned = handle.planned;
   }
 
-  memory(): MemoryPlan {
+  memory(): MemoryReport {
     return this.handle.memory();
   }
 

@@ -5,6 +5,7 @@
  */
 import type { EmbedRequest, EngineInfo, LoadOptions, Prompt, SequenceRequest } from './engine.js';
 import { checkChat, checkTurn } from './validate-chat.js';
+import { checkPlaces } from './validate-places.js';
 import { checkSampling } from './validate-sampling.js';
 import { checkBoolean, checkInteger, isIntegerIn, refuse } from './validate-values.js';
 
@@ -38,6 +39,12 @@ const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
   'kvTypeV',
   'flashAttention',
   'kvLayout',
+  'devices',
+  'splitMode',
+  'mainDevice',
+  'tensorSplit',
+  'cpuMoeLayers',
+  'tensorOverrides',
   'threads',
   'chunkTokens',
   'prefixCacheBytes',
@@ -102,6 +109,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkWord('pooling', options.pooling, POOLINGS);
   if (options.pooling !== undefined && options.purpose !== 'embed') refuse('pooling', "pooling is for purpose 'embed'");
   checkBoolean('warmUp', options.warmUp);
+  checkPlaces(options);
   if (options.stepLock !== undefined) checkPath('stepLock', options.stepLock);
   const slots = options.slots ?? 1;
   if (options.contextTokens !== undefined && options.contextTokens < slots) {

@@ -17,6 +17,12 @@ export const LoadOptionsCodec = t.intersection([
     kvTypeV: KvTypeCodec,
     flashAttention: t.keyof({ auto: null, on: null, off: null }),
     kvLayout: t.keyof({ split: null, unified: null }),
+    devices: t.readonlyArray(textOf(1, 32)),
+    splitMode: t.keyof({ none: null, layer: null, row: null }),
+    mainDevice: textOf(1, 32),
+    tensorSplit: t.readonlyArray(t.number),
+    cpuMoeLayers: numberIn(0, 512, 'whole'),
+    tensorOverrides: t.readonlyArray(t.type({ pattern: textOf(1, 256), device: textOf(1, 32) })),
     threads: numberIn(1, 512, 'whole'),
     chunkTokens: numberIn(16, 4096, 'whole'),
     prefixCacheBytes: numberIn(0, 2 ** 40, 'whole'),
@@ -51,7 +57,17 @@ export const MemoryPlanCodec = t.intersection([
     gpuLayers: t.number,
     simulatedMs: t.number,
   }),
-  t.partial({ prefixCacheBytes: t.number, sharedWeights: t.literal(true) }),
+  t.partial({
+    prefixCacheBytes: t.number,
+    sharedWeights: t.literal(true),
+    /** Of a read-back only: what the system showed, beside what was planned. */
+    observed: t.readonlyArray(
+      t.intersection([
+        t.type({ device: t.string, plannedBytes: t.number, allocatedBytes: t.number }),
+        t.partial({ observedBytes: t.number, differenceBytes: t.number }),
+      ]),
+    ),
+  }),
 ]);
 /** Bytes per device: predicted, or read back after a load. */
 export type MemoryPlan = t.TypeOf<typeof MemoryPlanCodec>;

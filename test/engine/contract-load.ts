@@ -1,6 +1,6 @@
 /** The part of the engine contract about devices, plans, loads and closing. */
 import { expect } from 'chai';
-import type { LoadOptions } from '../../src/engine/engine.js';
+import type { LoadOptions, MemoryPlan } from '../../src/engine/engine.js';
 import type { ContractSubject } from './contract.js';
 import { expectError, runSequence, say } from './run-sequence.js';
 
@@ -29,6 +29,23 @@ export function loadContract(subject: () => ContractSubject): void {
     expect(plan).to.include({ slots: 2, contextTokensPerSlot: 255, gpuLayers: 0 });
     const larger = await subject().driver.planMemory(options({ contextTokens: 2048 }));
     expect(larger.totalBytes).to.be.greaterThan(plan.totalBytes);
+  });
+
+  it('places tensors on the CPU when it is asked to, which changes no byte where there is nothing else', async () => {
+    const { driver } = subject();
+    const plan = await driver.planMemory(options({ devices: [] }));
+    const placed = await driver.planMemory(
+      options({
+        devices: [],
+        splitMode: 'layer',
+        cpuMoeLayers: 8,
+        tensorOverrides: [{ pattern: '^blk\\.[0-9]+\\.ffn_(up|down)', device: 'cpu' }],
+      }),
+    );
+    // Weights apart: an engine loaded alike, and not yet collected, may share them with one of the two.
+    const places = ({ devices }: MemoryPlan): unknown => devices.map(({ weightsBytes: _, ...rest }) => rest);
+    expect(places(placed)).to.deep.equal(places(plan));
+    expect(placed.outputBytes).to.equal(plan.outputBytes);
   });
 
   it('loads with rising progress up to 1 and says what it loaded', async () => {
@@ -98,6 +115,24 @@ export function loadContract(subject: () => ContractSubject): void {
     ['chunkTokens', { chunkTokens: 15 }],
     ['mmap', { mmap: 'yes' }],
     ['stepLock', { stepLock: '' }],
+    ['devices', { devices: 'cuda0' }],
+    ['devices', { devices: ['cuda77'] }],
+    ['devices', { devices: ['cpu'] }],
+    ['devices', { devices: ['cuda0', 'cuda0'] }],
+    ['devices', { devices: Array.from({ length: 17 }, (_, index) => `cuda${index}`) }],
+    ['splitMode', { splitMode: 'columns' }],
+    ['mainDevice', { mainDevice: 'cuda0' }],
+    ['mainDevice', { mainDevice: 7, splitMode: 'none' }],
+    ['tensorSplit', { tensorSplit: [1, Number.NaN] }],
+    ['tensorSplit', { tensorSplit: [0, 0] }],
+    ['tensorSplit', { tensorSplit: [-1] }],
+    ['cpuMoeLayers', { cpuMoeLayers: 513 }],
+    ['cpuMoeLayers', { cpuMoeLayers: 0.5 }],
+    ['tensorOverrides', { tensorOverrides: [{ pattern: '(a+)+$', device: 'cpu' }] }],
+    ['tensorOverrides', { tensorOverrides: [{ pattern: 'blk', device: 'cuda77' }] }],
+    ['tensorOverrides', { tensorOverrides: [{ pattern: 'blk' }] }],
+    ['tensorOverrides', { tensorOverrides: [null] }],
+    ['tensorOverrides', { tensorOverrides: Array.from({ length: 65 }, () => ({ pattern: 'a', device: 'cpu' })) }],
   ];
   for (const [param, changes] of badOptions) {
     it(`refuses the load option ${JSON.stringify(changes)} by name`, async () => {

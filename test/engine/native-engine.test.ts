@@ -1,5 +1,7 @@
+import { copyFileSync, rmSync } from 'node:fs';
 import { expect } from 'chai';
 import type { EngineDriver, LoadOptions, MemoryPlan } from '../../src/engine/engine.js';
+import { planFit } from '../../src/engine/plan-fit.js';
 import { engineContract } from './contract.js';
 import { hasAddon, nativeSubject } from './native-subject.js';
 import { expectError, runSequence, say } from './run-sequence.js';
@@ -23,7 +25,11 @@ describe('native engine', function () {
   });
 
   /** Everything but the time the simulation took. */
-  const bytesOf = ({ simulatedMs: _, ...plan }: MemoryPlan): Omit<MemoryPlan, 'simulatedMs'> => plan;
+  const bytesOf = ({
+    simulatedMs: _,
+    observed: __,
+    ...plan
+  }: MemoryPlan & { observed?: unknown }): Omit<MemoryPlan, 'simulatedMs'> => plan;
 
   it('allocates to the byte what it planned', async () => {
     const variants: readonly Partial<LoadOptions>[] = [
@@ -41,6 +47,56 @@ describe('native engine', function () {
       expect(bytesOf(engine.planned)).to.deep.equal(bytesOf(planned));
       await engine.close();
       expect(engine.memory().devices.every(({ weightsBytes, kvBytes }) => weightsBytes + kvBytes === 0)).to.equal(true);
+    }
+  });
+
+  it('reports planned, allocated and observed bytes side by side', async () => {
+    const options: LoadOptions = { file: files.heavy, purpose: 'generate', threads: 1, contextTokens: 4096 };
+    const planned = await driver.planMemory(options);
+    const engine = await driver.load(options);
+    const { observed } = engine.memory();
+    const cpu = observed.find(({ device }) => device === 'cpu');
+    expect(cpu?.plannedBytes).to.equal(planned.totalBytes);
+    expect(cpu?.allocatedBytes).to.equal(planned.totalBytes);
+    if (process.platform === 'linux') {
+      // Weights and cache are written at load, so most of it is there; other tests of this process blur the rest.
+      expect(cpu?.observedBytes).to.be.within(planned.totalBytes / 3, planned.totalBytes * 2);
+      expect(cpu?.differenceBytes).to.equal((cpu?.observedBytes ?? 0) - planned.totalBytes);
+    }
+    await engine.close();
+    expect(engine.memory().observed).to.deep.equal([]);
+  });
+
+  it('finds options that fit into fewer bytes, and they load with exactly the planned bytes', async () => {
+    const options: LoadOptions = {
+      file: files.heavy,
+      purpose: 'generate',
+      threads: 1,
+      slots: 4,
+      contextTokens: 4 * 8192,
+    };
+    const wanted = await driver.planMemory({ ...options, devices: [] });
+    const budget = Math.round(wanted.totalBytes * 0.6);
+    const fit = await planFit(driver, { options, budgets: { cpu: budget } });
+    expect(fit.plan.totalBytes).to.be.within(budget / 2, budget);
+    expect(fit.plan.contextTokensPerSlot).to.be.within(512, 8191);
+    expect(fit.reasons).to.have.length.greaterThan(1);
+    const engine = await driver.load(fit.options);
+    expect(bytesOf(engine.memory())).to.deep.equal(bytesOf(fit.plan));
+    await engine.close();
+  });
+
+  it('plans the same load again from memory, and anew when the file has changed', async () => {
+    const file = `${files.endless}.copy.gguf`;
+    copyFileSync(files.endless, file);
+    try {
+      const options: LoadOptions = { file, purpose: 'generate', contextTokens: 640, slots: 2 };
+      const first = await driver.planMemory(options);
+      expect(bytesOf(await driver.planMemory(options))).to.deep.equal(bytesOf(first));
+      copyFileSync(files.heavy, file);
+      expect((await driver.planMemory(options)).totalBytes).to.be.greaterThan(first.totalBytes);
+    } finally {
+      rmSync(file);
     }
   });
 
