@@ -285,6 +285,15 @@ void countNoWeights(MemoryPlan& plan) {
   plan.sharesWeights = true;
 }
 
+void countNoWeights(MemoryReport& memory) {
+  for (DeviceObservation& row : memory.observed) {
+    for (const DeviceMemory& device : memory.devices) {
+      if (device.device == row.device) row.allocatedBytes -= device.weightsBytes;
+    }
+  }
+  countNoWeights(static_cast<MemoryPlan&>(memory));
+}
+
 MemoryReport readMemory(const llama_context* context, const LoadPlan& plan, const MemoryWatch& watch) {
   MemoryReport memory;
   if (context != nullptr) memory.devices = devicesOf(llama_get_memory_breakdown(context));

@@ -40,6 +40,7 @@ void refuseWhatDoesNotFit(const LoadPlan& plan);
 
 // Takes the weights out of a plan: they are counted in the memory of another engine of this process.
 void countNoWeights(MemoryPlan& plan);
+void countNoWeights(MemoryReport& memory);
 
 // What a context that exists holds: devices from its buffers, the other figures from `plan`; and what `watch` sees.
 MemoryReport readMemory(const llama_context* context, const LoadPlan& plan, const MemoryWatch& watch);

@@ -64,7 +64,7 @@ uint64_t bytesToWarm(const LoadPlan& plan) {
 std::shared_ptr<Weights> loadWeights(const LoadPlan& plan, const std::function<bool(double)>& onProgress) {
   Progress progress{&onProgress, 0};
   if (plan.settings.purpose != Purpose::Vocab) {
-    const PageWarmer warmer({plan.settings.file}, bytesToWarm(plan));
+    const PageWarmer warmer(ggufParts(plan.settings.file, plan.file.splitCount), bytesToWarm(plan));
     const double all = static_cast<double>(std::max<uint64_t>(1, warmer.totalBytes()));
     progress.from = kWarmShare * static_cast<double>(warmer.coldBytes()) / all;
     if (!warmer.warm([&](double read) { return onProgress(progress.from * read); })) {
