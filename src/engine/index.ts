@@ -70,10 +70,10 @@ export async function planMemory(options: LoadOptions, signal?: AbortSignal): Pr
  * The largest variant of these options that fits into the given bytes per device: which context, how many slots, what lies
  * on the CPU, and why. Errors: as `planMemory`, and `does_not_fit` when even the smallest variant is too large.
  */
-export async function planFit(request: FitRequest): Promise<FitResult> {
+export async function planFit(request: FitRequest, signal?: AbortSignal): Promise<FitResult> {
   const driver = createNativeDriver();
   refuseUnknownLoadFields(request.options);
-  return searchFit(driver, request);
+  return searchFit(driver, request, signal);
 }
 
 /** The memory devices of this machine: GPUs first, the CPU last. */

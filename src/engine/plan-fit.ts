@@ -53,11 +53,12 @@ interface Attempt {
 
 /**
  * The largest variant of `options` that fits the budgets. Errors: those of `planMemory`, `invalid_request`, and
- * `does_not_fit` (details device, needBytes, freeBytes) when even the smallest variant is too large.
+ * `does_not_fit` (details device, needBytes, freeBytes) when even the smallest variant is too large. A signal that aborts
+ * ends the search with `cancelled`.
  */
-export async function planFit(driver: EngineDriver, request: FitRequest): Promise<FitResult> {
+export async function planFit(driver: EngineDriver, request: FitRequest, signal?: AbortSignal): Promise<FitResult> {
   checkRequest(request);
-  return new FitSearch(driver, request).run();
+  return new FitSearch(driver, request, signal).run();
 }
 
 function checkRequest({ budgets, minContextTokensPerSlot, minSlots, options }: FitRequest): void {
@@ -76,6 +77,7 @@ class FitSearch {
   constructor(
     private readonly driver: EngineDriver,
     private readonly request: FitRequest,
+    private readonly signal?: AbortSignal,
   ) {}
 
   async run(): Promise<FitResult> {
@@ -182,7 +184,7 @@ class FitSearch {
   private plan(options: LoadOptions): Promise<MemoryPlan> {
     this.plans += 1;
     if (this.plans > MAX_FIT_PLANS) throw new LlamaestroError('internal', 'the search for a fit does not end');
-    return this.driver.planMemory(options);
+    return this.driver.planMemory(options, this.signal);
   }
 
   private fits({ plan }: Attempt): boolean {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { LlamaestroError } from '../../src/base/errors.js';
 import type { DeviceInfo, EngineDriver, LoadOptions, MemoryPlan } from '../../src/engine/engine.js';
 import { MAX_FIT_PLANS, planFit, type FitRequest } from '../../src/engine/plan-fit.js';
 import { expectError } from './run-sequence.js';
@@ -155,12 +156,31 @@ describe('fit mode', () => {
     for (const more of bad) await expectError('invalid_request', () => fit(dense, { cpu: plenty }, more));
   });
 
+  it('hands the signal to every plan, and ends with it', async () => {
+    const controller = new AbortController();
+    let plans = 0;
+    const driver: EngineDriver = {
+      ...driverOf(dense),
+      planMemory: async (wanted, signal) => {
+        plans += 1;
+        if (plans === 3) controller.abort();
+        if (signal?.aborted) throw new LlamaestroError('cancelled', 'the load was cancelled');
+        return plannedBytes(dense, wanted);
+      },
+    };
+    const budgets = { cpu: plenty, cuda0: 1000 + 4 * 2000 * 10 };
+    await expectError('cancelled', () => planFit(driver, { options, budgets }, controller.signal));
+    expect(plans).to.equal(3);
+  });
+
   it('always fits into the budgets it was given, with a bounded number of plans', async () => {
     for (const shape of [dense, sparse, { ...sparse, layers: 80, gpus: ['cuda0', 'cuda1'] }]) {
       for (let budget = 0; budget < 200_000; budget += 7919) {
         const budgets = { cpu: budget, cuda0: budget / 2, cuda1: budget / 3 };
-        const result = await fit(shape, budgets).catch(() => undefined);
-        if (result === undefined) continue;
+        const result = await fit(shape, budgets).catch((error: unknown) => {
+          expect(error).to.have.property('code', 'does_not_fit');
+        });
+        if (!result) continue;
         for (const { device, weightsBytes, kvBytes } of result.plan.devices) {
           expect(weightsBytes + kvBytes).to.be.at.most(budgets[device as keyof typeof budgets]);
         }
