@@ -5,7 +5,7 @@
  *     [--tokens 64] [--rounds 1]
  */
 import { parseArgs } from 'node:util';
-import { complete, median, promptOf, together } from './lib/client.mjs';
+import { complete, median, promptOf, together, wordsPerToken } from './lib/client.mjs';
 import { THREADS, startOurs, startPeer } from './lib/servers.mjs';
 
 const { values } = parseArgs({
@@ -39,9 +39,9 @@ async function overStreams(server, note) {
 }
 
 async function overContexts(server, note) {
-  const { promptTokens: perHundred } = await complete(server.url, body(100, 9, 8));
+  const perToken = await wordsPerToken(server.url);
   for (const [salt, context] of contexts.entries()) {
-    const words = Math.floor(((context - maxTokens) * 100) / perHundred);
+    const words = Math.floor((context - maxTokens) * perToken);
     const { firstMs, totalMs, tokens, promptTokens } = await complete(server.url, body(words, salt, maxTokens));
     note(`context ${context}, prompt`, (1000 * promptTokens) / firstMs);
     note(`context ${context}, generating`, (1000 * (tokens - 1)) / (totalMs - firstMs));

@@ -5,7 +5,7 @@
  *     [--tokens 8] [--slots 8] [--rounds 3] [--peer-slots N: default as --slots; 0: llama-server's own default]
  */
 import { parseArgs } from 'node:util';
-import { complete, median, promptOf, together, warmUp } from './lib/client.mjs';
+import { median, promptOf, together, warmUp, wordsPerToken } from './lib/client.mjs';
 import { startOurs, startPeer } from './lib/servers.mjs';
 
 const { values } = parseArgs({
@@ -34,12 +34,6 @@ const sides = {
     return startPeer(values.peer, ['-m', values.model, '-t', '2', ...choice]);
   },
 };
-
-/** Words of the filler text that make about one token more; the same tokenizer serves both sides. */
-async function wordsPerToken(url) {
-  const count = async (words) => (await complete(url, body(promptOf(words, 1), 1))).promptTokens;
-  return 100 / ((await count(150)) - (await count(50)));
-}
 
 function body(prompt, maxTokens) {
   return { model: 'default', prompt, max_tokens: maxTokens };

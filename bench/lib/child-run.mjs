@@ -1,4 +1,4 @@
-/** Runs one command of the table to its end or its time limit, and leaves no process behind either way. */
+/** Runs a program to its end or its time limit, and leaves no process behind either way. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -37,10 +37,14 @@ export async function endAll() {
   await Promise.all([...running].map(sweep));
 }
 
-/** Runs node with `args`: what it printed, and why it failed where it did. */
-export async function runNode(args, { limitMs, env }) {
+/** Runs node with `args`; the rest as `runProgram`. */
+export const runNode = (args, options) => runProgram(process.execPath, args, options);
+
+/** What a program printed, and why it failed where it did. `options`: `limitMs`, and `env` and `cwd` as of spawn. */
+export async function runProgram(command, args, { limitMs, ...options }) {
   if (isEnding) return { output: '', failure: 'not started' };
-  const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], env });
+  const child = spawn(command, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  await once(child, 'spawn');
   running.add(child.pid);
   let [output, errors, isLate] = ['', '', false];
   child.stdout.setEncoding('utf8').on('data', (chunk) => (output += chunk));

@@ -7,9 +7,10 @@ const HAS_TEXT = '"choices":[{';
 const HAS_COUNTS = '"usage":{';
 const HAS_ERROR = '"error":{';
 
-async function post(url, body) {
+async function post(url, body, signal) {
   // A connection for each request: a server may close one that idles at the moment it is used again.
-  const sent = request(url, { method: 'POST', headers: { 'content-type': 'application/json' }, agent: false });
+  const headers = { 'content-type': 'application/json' };
+  const sent = request(url, { method: 'POST', headers, agent: false, ...(signal && { signal }) });
   sent.end(JSON.stringify(body));
   const [response] = await once(sent, 'response');
   response.setEncoding('utf8');
@@ -18,23 +19,22 @@ async function post(url, body) {
 
 /**
  * One streamed completion: milliseconds to the first text and in all, tokens by the server's own count. It shares the
- * cores with the server it measures, so it reads no more of an event than it must.
+ * cores with the server it measures, so it reads no more of an event than it must. `onText` is called for each event
+ * with text; when `signal` is aborted the client hangs up, and the completion is rejected.
  */
-export async function complete(url, body) {
+export async function complete(url, body, { signal, onText } = {}) {
   const startMs = performance.now();
-  const response = await post(`${url}/v1/completions`, {
-    ...body,
-    stream: true,
-    stream_options: { include_usage: true },
-    temperature: 0,
-    ignore_eos: true,
-  });
+  const streamed = { stream: true, stream_options: { include_usage: true }, temperature: 0, ignore_eos: true };
+  const response = await post(`${url}/v1/completions`, { ...body, ...streamed }, signal);
   let [rest, tokens, promptTokens, cachedTokens, refusal] = ['', 0, 0, 0, ''];
   let firstMs;
   const take = (line) => {
     if (response.statusCode !== 200) refusal += line;
     if (line.includes(HAS_ERROR)) throw new Error(line);
-    if (firstMs === undefined && line.includes(HAS_TEXT)) firstMs = performance.now() - startMs;
+    if ((firstMs === undefined || onText !== undefined) && line.includes(HAS_TEXT)) {
+      firstMs ??= performance.now() - startMs;
+      onText?.();
+    }
     if (!line.includes(HAS_COUNTS)) return;
     const { usage } = JSON.parse(line.slice(line.indexOf('{')));
     [tokens, promptTokens] = [usage.completion_tokens, usage.prompt_tokens];
@@ -54,6 +54,19 @@ export async function complete(url, body) {
   return { firstMs, totalMs: performance.now() - startMs, tokens, promptTokens, cachedTokens };
 }
 
+/** A completion whose client can hang up; `ended` becomes 'answered', or 'left' after `hangUp()`. */
+export function abandonable(url, body, onText) {
+  const leaving = new AbortController();
+  const ended = complete(url, body, { signal: leaving.signal, onText }).then(
+    () => 'answered',
+    (error) => {
+      if (leaving.signal.aborted) return 'left';
+      throw error;
+    },
+  );
+  return { ended, hangUp: () => leaving.abort() };
+}
+
 /** `count` completions at once; tokens of all over the wall time. */
 export async function together(url, count, bodyOf) {
   const startMs = performance.now();
@@ -66,6 +79,13 @@ export async function together(url, count, bodyOf) {
 /** A prompt of about `words` tokens that differs from run to run in its first word. */
 export function promptOf(words, salt) {
   return Array.from({ length: words }, (_, index) => `w${index === 0 ? salt : (index * 7 + salt) % 10}`).join(' ');
+}
+
+/** Words of `promptOf` that make about one token more, by the server's own count; both sides read with one tokenizer. */
+export async function wordsPerToken(url) {
+  const count = async (words) =>
+    (await complete(url, { model: 'default', prompt: promptOf(words, 1), max_tokens: 1 })).promptTokens;
+  return 100 / ((await count(150)) - (await count(50)));
 }
 
 /** Runs `count` streams for a while: a server is measured as it is after its first minute, compiled and with warm caches. */

@@ -18,13 +18,14 @@ function judge({ find, least, most, unit = '' }, { output = '', failure }) {
   const match = find.exec(output);
   if (match === null) return { figure: '-', holds: failure ?? 'no figure', sides: '' };
   const value = Number(match.groups.value) / (match.groups.unit === 'ms' ? 1000 : 1);
-  const upTo = output.slice(0, match.index + match[0].length).trimEnd();
+  const end = output.slice(0, match.index + match[0].length).trimEnd().length;
+  const [line] = output.slice(output.lastIndexOf('\n', end - 1) + 1).split('\n');
   const holds = least === undefined ? (most === undefined ? undefined : value <= most) : value >= least;
   return {
     value,
     figure: `${value} ${unit}`.trim(),
     holds: holds === undefined ? '' : holds ? 'yes' : 'NO',
-    sides: sidesOf(upTo.slice(upTo.lastIndexOf('\n') + 1)),
+    sides: sidesOf(line),
   };
 }
 

@@ -44,7 +44,11 @@ describe('the table of figures', () => {
     const table = lines(
       'first token: llamaestro 310 ms, llama-server 6.2 s\nlongest gap: llamaestro 0.6 s, llama-server 3.9 s\nx difference -0.4 ms\n',
     );
-    expect(of(table, 'first token behind a 3000-token prompt', 'time')).to.include({ figure: '0.31 s', holds: 'yes' });
+    expect(of(table, 'first token behind a 3000-token prompt', 'time')).to.include({
+      figure: '0.31 s',
+      holds: 'yes',
+      sides: 'llamaestro 310, llama-server 6.2',
+    });
     expect(of(table, 'longest gap of a running stream', 'time')).to.include({ figure: '0.6 s', holds: 'NO' });
     expect(of(table, 'first token of 15M', 'over HTTP - engine')).to.include({ figure: '-0.4 ms', holds: 'yes' });
   });
