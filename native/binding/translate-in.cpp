@@ -114,6 +114,8 @@ LoadOptions toLoadOptions(const Napi::Object& value) {
   options.threads = optionalNumber(value, "threads");
   options.chunkTokens = optionalNumber(value, "chunkTokens");
   options.prefixCacheBytes = optionalNumber(value, "prefixCacheBytes");
+  const Napi::Value reuseGenerated = value.Get("reuseGenerated");
+  if (!isAbsent(reuseGenerated)) options.reuseGenerated = reuseGenerated.ToBoolean();
   options.mmap = optionalFlag(value, "mmap");
   options.stepLock = optionalText(value, "stepLock");
   options.pooling = optionalText(value, "pooling");

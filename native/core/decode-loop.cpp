@@ -122,15 +122,18 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
 }
 
 void DecodeLoop::advance(const SequencePtr& sequence, const DecodeRow& row) {
-  if (!sequence->generating()) {
+  const bool isPrompt = !sequence->generating();
+  if (isPrompt) {
     const auto count = static_cast<uint32_t>(row.tokens.size());
     sequence->doneTokens += count;
     sequence->waitedSteps = 0;
     parts_.counters.promptTokens.fetch_add(count);
-    cache_.passed(*sequence);
-    if (!sequence->isJob()) {
-      parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
-    }
+  } else {
+    ++sequence->decodedTokens;
+  }
+  cache_.passed(*sequence);
+  if (isPrompt && !sequence->isJob()) {
+    parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
   }
   if (!row.wantsOutput) return;
   try {
@@ -149,6 +152,7 @@ void DecodeLoop::emitSample(const SequencePtr& sequence, const float* logits) {
     throw Failure(codes::kInvalidRequest, "this model cannot go back: its labels must differ in their first tokens",
                   "labels");
   }
+  if (outcome.rewindTo) sequence->decodedTokens = static_cast<uint32_t>(*outcome.rewindTo) - sequence->promptTokens();
   const size_t count = outcome.countsAsToken ? 1 : 0;
   parts_.counters.generatedTokens.fetch_add(count);
   if (count > 0 || !outcome.text.empty() || outcome.parts) {
@@ -172,7 +176,7 @@ void DecodeLoop::fail(const SequencePtr& sequence, const Error& error) {
 // Frees the slot before the event is shown: whoever sees the end may submit into it.
 void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
   if (sequence->slot != Sequence::kNoSlot) {
-    if (!parts_.signal.closing.load()) cache_.keep(*sequence);
+    if (!parts_.signal.closing.load()) cache_.left(*sequence, row.reason != FinishReason::Error);
     leaveSlot(sequence);
   } else {
     waiting_.erase(std::find(waiting_.begin(), waiting_.end(), sequence));

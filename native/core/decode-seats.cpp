@@ -74,7 +74,7 @@ bool DecodeLoop::seat(const SequencePtr& sequence, const Sequence* copyFrom) {
   usedSlots_[*slot] = true;
   sequence->slot = id;
   sequence->waitedSteps = 0;
-  if (sequence->doneTokens == 0) cache_.start(*sequence, active_);
+  if (sequence->doneTokens == 0) cache_.start(*sequence);
   active_.push_back(sequence);
   parts_.counters.waiting.fetch_sub(1);
   parts_.counters.running.fetch_add(1);

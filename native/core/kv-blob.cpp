@@ -9,7 +9,7 @@ namespace {
 
 class Cursor {
  public:
-  explicit Cursor(const std::vector<uint8_t>& bytes) : bytes_(bytes) {}
+  Cursor(const std::vector<uint8_t>& bytes, KvRows rows) : bytes_(bytes), rows_(rows) {}
 
   template <typename T>
   T take() {
@@ -19,20 +19,28 @@ class Cursor {
     at_ += sizeof(value);
     return value;
   }
-  uint64_t skip(uint64_t count) {
+  // Rows of a plane: where they begin.
+  uint64_t skipRows(uint64_t count) {
+    if (rows_ == KvRows::Elsewhere) {
+      elsewhere_ += count;
+      return elsewhere_ - count;
+    }
     need(count);
     const uint64_t from = at_;
     at_ += count;
     return from;
   }
-  bool atEnd() const { return at_ == bytes_.size(); }
+  uint64_t left() const { return bytes_.size() - at_; }
+  bool atEnd() const { return left() == 0; }
 
  private:
   void need(uint64_t count) const {
     if (count > bytes_.size() - at_) throw Failure(codes::kInternal, "a sequence blob ends too early");
   }
   const std::vector<uint8_t>& bytes_;
+  const KvRows rows_;
   uint64_t at_ = 0;
+  uint64_t elsewhere_ = 0;
 };
 
 class Writer {
@@ -99,10 +107,10 @@ uint64_t KvLayout::hash() const {
   return result;
 }
 
-KvBlob parseKvBlob(std::vector<uint8_t> bytes) {
+KvBlob parseKvBlob(std::vector<uint8_t> bytes, KvRows rows) {
   KvBlob blob;
   blob.bytes = std::move(bytes);
-  Cursor cursor(blob.bytes);
+  Cursor cursor(blob.bytes, rows);
   KvLayout& layout = blob.layout;
   layout.magic = cursor.take<uint32_t>();
   cursor.take<int32_t>();  // the sequence id it was taken from
@@ -118,36 +126,43 @@ KvBlob parseKvBlob(std::vector<uint8_t> bytes) {
     if (layout.layers > 4096) throw Failure(codes::kInternal, "a sequence blob has too many layers");
     for (uint32_t i = 0; i < layout.layers; ++i) {
       layout.planes.push_back(takeRowPlane(cursor));
-      blob.planeOffsets.push_back(cursor.skip(cells * layout.planes.back().cellBytes()));
+      blob.planeOffsets.push_back(cursor.skipRows(cells * layout.planes.back().cellBytes()));
     }
-    // Some models keep no values; their blob ends with the keys.
-    for (uint32_t i = 0; i < layout.layers && !cursor.atEnd(); ++i) {
+    // Some models keep no values: only the counts of the empty streams follow their keys.
+    const uint64_t behind = sizeof(uint32_t) * uint64_t{layout.streams - 1 - stream};
+    for (uint32_t i = 0; i < layout.layers && cursor.left() > behind; ++i) {
       layout.planes.push_back(layout.transposedValues != 0 ? takeTransposedPlane(cursor) : takeRowPlane(cursor));
-      blob.planeOffsets.push_back(cursor.skip(cells * layout.planes.back().cellBytes()));
+      blob.planeOffsets.push_back(cursor.skipRows(cells * layout.planes.back().cellBytes()));
     }
   }
   if (!cursor.atEnd()) throw Failure(codes::kInternal, "a sequence blob goes on behind its end");
   return blob;
 }
 
-std::vector<uint8_t> gatherCells(const KvBlob& blob, const std::vector<uint32_t>& cells) {
-  std::vector<uint8_t> data;
-  data.reserve(cells.size() * blob.layout.cellBytes());
+std::vector<uint8_t> gatherCells(const KvBlob& blob, const std::vector<uint32_t>& cells, const KvRowReader& read) {
+  std::vector<uint8_t> data(cells.size() * blob.layout.cellBytes());
+  uint8_t* to = data.data();
   const uint64_t all = blob.positions.size();
   for (size_t p = 0; p < blob.layout.planes.size(); ++p) {
     const KvPlane& plane = blob.layout.planes[p];
     for (uint32_t channel = 0; channel < plane.channels; ++channel) {
-      const uint8_t* base = blob.bytes.data() + blob.planeOffsets[p] + channel * all * plane.rowBytes;
+      const uint64_t base = blob.planeOffsets[p] + channel * all * plane.rowBytes;
       for (size_t i = 0; i < cells.size();) {
         size_t end = i + 1;
         while (end < cells.size() && cells[end] == cells[end - 1] + 1) ++end;
-        const uint8_t* from = base + cells[i] * plane.rowBytes;
-        data.insert(data.end(), from, from + (end - i) * plane.rowBytes);
+        const uint64_t count = (end - i) * plane.rowBytes;
+        read(base + cells[i] * plane.rowBytes, to, count);
+        to += count;
         i = end;
       }
     }
   }
   return data;
+}
+
+std::vector<uint8_t> gatherCells(const KvBlob& blob, const std::vector<uint32_t>& cells) {
+  return gatherCells(blob, cells,
+                     [&](uint64_t from, uint8_t* to, uint64_t count) { memcpy(to, blob.bytes.data() + from, count); });
 }
 
 std::vector<uint8_t> assembleKvBlob(const KvLayout& layout, int32_t sequence, const std::vector<KvPiece>& pieces) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace llamaestro {
@@ -31,7 +32,10 @@ struct KvLayout {
   uint64_t hash() const;
 };
 
-// A blob taken apart. `bytes` owns the data that `planeOffsets` point into.
+// Where the rows of a blob's planes are: between the structure, or apart from it, one behind the other.
+enum class KvRows : uint8_t { Inside, Elsewhere };
+
+// A blob taken apart. `planeOffsets` point into `bytes`, or into where the rows are.
 struct KvBlob {
   KvLayout layout;
   std::vector<int32_t> positions;      // of each cell, in blob order
@@ -40,10 +44,13 @@ struct KvBlob {
 };
 
 // Throws Failure internal when the bytes are not laid out as expected to the last one.
-KvBlob parseKvBlob(std::vector<uint8_t> bytes);
+KvBlob parseKvBlob(std::vector<uint8_t> bytes, KvRows rows = KvRows::Inside);
 
 // The data of `cells` (indexes into blob.positions) plane by plane: what a block holds.
 std::vector<uint8_t> gatherCells(const KvBlob& blob, const std::vector<uint32_t>& cells);
+// The same with rows that are elsewhere: copies `count` bytes from there.
+using KvRowReader = std::function<void(uint64_t from, uint8_t* to, uint64_t count)>;
+std::vector<uint8_t> gatherCells(const KvBlob& blob, const std::vector<uint32_t>& cells, const KvRowReader& read);
 
 // Data of consecutive cells, plane by plane, as gatherCells gives it.
 struct KvPiece {

@@ -5,6 +5,8 @@
 
 #include "batch.h"
 #include "error.h"
+#include "kv-rows.h"
+#include "llama-memory.h"
 
 namespace llamaestro {
 namespace {
@@ -69,9 +71,12 @@ void KvBlocks::learn() {
   llama_memory_seq_rm(llama_get_memory(context_), 0, -1, -1);
   writeSequence(0, rebuilt);
   const KvBlob again = readSequence(0);
-  if (again.positions != original.positions || gatherCells(again, {0, 1, 2}) != gatherCells(original, {0, 1, 2})) {
+  const std::vector<uint8_t> whole = gatherCells(original, {0, 1, 2});
+  if (again.positions != original.positions || gatherCells(again, {0, 1, 2}) != whole) {
     fail("the cache does not come back as it was");
   }
+  const std::vector<KvBlock> blocks = exportRange(0, 0, kProbeTokens, kProbeTokens);
+  if (blocks.front().bytes != whole) fail("the rows of the cache are not where they seem to be");
 }
 
 KvBlob KvBlocks::readSequence(llama_seq_id slot) const {
@@ -91,7 +96,13 @@ void KvBlocks::writeSequence(llama_seq_id slot, const std::vector<uint8_t>& blob
 std::vector<KvBlock> KvBlocks::exportRange(llama_seq_id slot, uint32_t from, uint32_t to, uint32_t blockTokens) const {
   if (!fault_.empty()) fail(fault_);
   if (blockTokens == 0 || from % blockTokens != 0 || to % blockTokens != 0 || from > to) fail("blocks lie on a grid");
-  const KvBlob blob = readSequence(slot);
+  KvRowList rows;
+  rows.write(&layout_.magic, sizeof(layout_.magic));
+  rows.write(&slot, sizeof(slot));
+  llama_synchronize(context_);
+  llama_get_memory(context_)->state_write(rows, slot, 0);
+  const KvBlob blob = parseKvBlob(rows.takeStructure(), KvRows::Elsewhere);
+  const auto read = [&](uint64_t at, uint8_t* to, uint64_t count) { rows.read(at, to, count); };
   std::vector<int64_t> cellOf(to - from, -1);
   for (uint32_t cell = 0; cell < blob.positions.size(); ++cell) {
     const int64_t position = blob.positions[cell];
@@ -108,7 +119,7 @@ std::vector<KvBlock> KvBlocks::exportRange(llama_seq_id slot, uint32_t from, uin
     block.firstPosition = first;
     block.tokens = blockTokens;
     block.layout = layout_.hash();
-    block.bytes = gatherCells(blob, cells);
+    block.bytes = gatherCells(blob, cells, read);
     block.checksum = blockChecksum(block.bytes);
     blocks.push_back(std::move(block));
   }

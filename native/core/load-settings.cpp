@@ -212,6 +212,7 @@ LoadSettings resolveSettings(const LoadOptions& options) {
   settings.threads = wholeNumber(options.threads, "threads", 1, 512);
   settings.chunkTokens = wholeNumber(options.chunkTokens, "chunkTokens", 16, 4096);
   settings.prefixCacheBytes = wholeNumber<uint64_t>(options.prefixCacheBytes, "prefixCacheBytes", 0, kMaxPrefixBytes);
+  settings.reuseGenerated = options.reuseGenerated;
   settings.mmap = options.mmap;
   settings.stepLock = options.stepLock;
   resolveDevices(options, settings);
@@ -252,6 +253,7 @@ ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file,
   shape.batchTokens = std::min(std::max(shape.chunkTokens, shape.slots), shape.cells);
   shape.prefixCacheBytes =
       settings.prefixCacheBytes.value_or(std::min(kDefaultPrefixBytes, hostTotalBytes() / kDefaultPrefixShare));
+  shape.reuseGenerated = settings.reuseGenerated;
   shape.outputs =
       shape.slots;  // one logits row per sequence keeps the compute buffer small; fewer than n_seq_max aborts
   return shape;

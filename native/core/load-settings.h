@@ -31,6 +31,7 @@ struct LoadSettings {
   std::optional<uint32_t> threads;
   std::optional<uint32_t> chunkTokens;
   std::optional<uint64_t> prefixCacheBytes;
+  bool reuseGenerated = true;
   bool mmap = false;
   std::string stepLock;
   std::optional<int> pooling;  // llama_pooling_type
@@ -59,6 +60,7 @@ struct ContextShape {
   uint32_t minTokensToMove = 8;  // see SchedulerLimits; follows from the plan
   bool allOnCpu = true;
   uint64_t prefixCacheBytes = 0;  // 0: no prefix cache
+  bool reuseGenerated = true;     // it keeps answers too
 
   uint32_t sharedTokens = 0;  // of all slots together, where slots that share the cells may hold more than their part
 

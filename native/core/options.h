@@ -35,6 +35,7 @@ struct LoadOptions {
   Number threads;              // 1 ... 512
   Number chunkTokens;          // 16 ... 4096
   Number prefixCacheBytes;     // 0 (off) ... 2^40
+  bool reuseGenerated = true;  // keep answers in the prefix cache
   bool mmap = false;
   std::string stepLock;  // path of the shared lock file
   std::string pooling;   // of purpose embed: mean | cls | last; empty: as the file says

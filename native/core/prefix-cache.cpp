@@ -20,22 +20,23 @@ PrefixCache::PrefixCache(llama_context* context, const ContextShape& shape, Coun
     : grid_(prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), shape.allOnCpu)), counters_(counters) {
   if (shape.prefixCacheBytes == 0) return;
   auto blocks = std::make_unique<KvBlocks>(context);
-  const llama_model* model = llama_get_model(context);
-  if (llama_model_is_recurrent(model) || llama_model_is_hybrid(model) || llama_model_n_swa(model) > 0) {
+  if (llama_get_memory(context) == nullptr) return;
+  if (!blocks->fault().empty()) {
     grid_.blockTokens = grid_.chunkTokens;
-    store_ = std::make_shared<PrefixStore>(PrefixFormat{grid_.blockTokens, 0, 0}, shape.prefixCacheBytes);
+    const PrefixFormat format{grid_.blockTokens, 0, 0, shape.reuseGenerated};
+    store_ = std::make_shared<PrefixStore>(format, shape.prefixCacheBytes);
     states_ = std::make_unique<WholeStates>(context, grid_.chunkTokens, store_, counters);
     return;
   }
-  if (!blocks->fault().empty()) return;
-  const PrefixFormat format{grid_.blockTokens, blocks->layout(), blocks->cellBytes() * grid_.blockTokens};
+  const uint64_t blockBytes = blocks->cellBytes() * grid_.blockTokens;
+  const PrefixFormat format{grid_.blockTokens, blocks->layout(), blockBytes, shape.reuseGenerated};
   store_ = std::make_shared<PrefixStore>(format, shape.prefixCacheBytes);
   blocks_ = std::move(blocks);
 }
 
-uint32_t PrefixCache::known(const Sequence& sequence) const {
+uint32_t PrefixCache::known(const PrefixTokens& tokens) const {
   std::lock_guard<std::mutex> lock(store_->mutex);
-  return store_->tree.find(kNoAdapters, sequence.prompt());
+  return store_->tree.find(kNoAdapters, tokens);
 }
 
 uint32_t PrefixCache::usable(const Sequence& sequence, uint32_t known) const {
@@ -50,18 +51,15 @@ bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>&
     newcomer.leaderId = 0;  // it has passed, or will never: another one may be ahead
   }
   if (states_) return states_->shouldWait(newcomer, active);
-  uint32_t ready = usable(newcomer, known(newcomer));
+  const uint32_t ready = usable(newcomer, known(newcomer.prompt()));
   uint32_t leaderTokens = 0;
   uint32_t leaderId = 0;
   for (const SequencePtr& one : active) {
     if (!serves(*one) || one->cancelled.load()) continue;
     const uint32_t shared = usable(newcomer, commonPrefix(newcomer.prompt(), one->prompt()));
-    if (one->doneTokens >= shared) {
-      ready = std::max(ready, shared);
-    } else if (shared > leaderTokens) {
-      leaderTokens = shared;
-      leaderId = one->id;
-    }
+    if (one->doneTokens >= shared || shared <= leaderTokens) continue;
+    leaderTokens = shared;
+    leaderId = one->id;
   }
   if (leaderTokens <= ready) return false;
   newcomer.leaderId = leaderId;
@@ -69,27 +67,10 @@ bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>&
   return true;
 }
 
-// The active sequence that has computed more than `least` of the newcomer's prompt.
-const Sequence* PrefixCache::bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active,
-                                       uint32_t least) const {
-  const Sequence* best = nullptr;
-  for (const SequencePtr& one : active) {
-    if (one.get() == &newcomer || !serves(*one)) continue;
-    const uint32_t there = std::min(one->doneTokens, commonPrefix(newcomer.prompt(), one->prompt()));
-    const uint32_t shared = usable(newcomer, there);
-    if (shared <= least) continue;
-    least = shared;
-    best = one.get();
-  }
-  return best;
-}
-
-void PrefixCache::start(Sequence& newcomer, const std::vector<SequencePtr>& active) {
+void PrefixCache::start(Sequence& newcomer) {
   if (!serves(newcomer)) return;
   try {
     if (states_) return states_->start(newcomer);
-    const Sequence* donor = bestDonor(newcomer, active, usable(newcomer, known(newcomer)));
-    if (donor != nullptr) exportPrompt(*donor);
     fill(newcomer);
   } catch (...) {
     // Short of memory, or llama.cpp refused: it is computed then. A failed import has emptied the slot.
@@ -137,37 +118,51 @@ bool PrefixCache::dropDamaged(const Sequence& newcomer, const std::vector<Prefix
   return true;
 }
 
-void PrefixCache::passed(const Sequence& sequence) {
-  if (!states_ || !serves(sequence)) return;
+// Tokens of it that are in the cache and may be kept. Labels are no text that comes back.
+uint32_t PrefixCache::keepable(const Sequence& sequence) const {
+  const bool withAnswer = store_->format.hasGenerated && !sequence.isJob();
+  return withAnswer ? sequence.heldTokens() : sequence.doneTokens;
+}
+
+void PrefixCache::passed(Sequence& sequence) {
+  if (!serves(sequence)) return;
   try {
-    states_->passed(sequence);
+    if (states_) {
+      if (sequence.decodedTokens == 0) states_->passed(sequence);
+      return;
+    }
+    const uint32_t end = keepable(sequence) / grid_.blockTokens * grid_.blockTokens;
+    if (end <= sequence.offeredTokens) return;
+    sequence.offeredTokens = end;
+    keepBlocks(sequence, end);
   } catch (...) {
     // Not kept: computed again when it comes back.
   }
 }
 
-void PrefixCache::keep(const Sequence& leaving) {
-  if (!serves(leaving)) return;
+void PrefixCache::left(const Sequence& leaving, bool intact) {
+  if (!states_ || !serves(leaving)) return;
   try {
-    if (states_) return states_->left(leaving);
-    exportPrompt(leaving);
+    states_->left(leaving, intact && keepable(leaving) > leaving.promptTokens());
   } catch (...) {
     // Not kept: computed again when it comes back.
   }
 }
 
-void PrefixCache::exportPrompt(const Sequence& from) {
-  const uint32_t room = static_cast<uint32_t>(
-      std::min<uint64_t>(store_->tree.budgetBytes() / store_->format.blockBytes, UINT32_MAX >> 12));
-  const uint32_t end = std::min(from.doneTokens / grid_.blockTokens, room) * grid_.blockTokens;
-  const uint32_t begin = known(from);
-  if (begin >= end) return;
+// Usually the one block that has just been completed, or a chunk's. What was evicted meanwhile is copied again, no more
+// than a chunk's at once.
+void PrefixCache::keepBlocks(const Sequence& from, uint32_t end) {
+  const uint64_t room = store_->tree.budgetBytes() / store_->format.blockBytes * grid_.blockTokens;
+  const PrefixTokens tokens = from.beginning(end);
+  const uint32_t begin = known(tokens);
+  const auto last = static_cast<uint32_t>(std::min({uint64_t{end}, room, uint64_t{begin} + grid_.chunkTokens}));
+  if (begin >= last) return;
   std::vector<PrefixBlock> added;
-  for (KvBlock& block : blocks_->exportRange(from.slot, begin, end, grid_.blockTokens)) {
+  for (KvBlock& block : blocks_->exportRange(from.slot, begin, last, grid_.blockTokens)) {
     added.push_back(std::make_shared<const KvBlock>(std::move(block)));
   }
   std::lock_guard<std::mutex> lock(store_->mutex);
-  store_->tree.insert(kNoAdapters, from.prompt(), begin, added);
+  store_->tree.insert(kNoAdapters, tokens, begin, added);
 }
 
 }  // namespace llamaestro

@@ -1,7 +1,8 @@
 // Internal: what one engine remembers of the prompts it has computed: blocks of their cache in host memory, and the
 // sequences that run. Decides who waits for whom, fills the slot of a newcomer, and keeps what a sequence leaves
-// behind. Only prompt tokens are kept: the cache of generated ones has other bits than a prefill would give. Decode
-// thread only, but for `store`.
+// behind. The cache of generated tokens has other bits than a prefill of them would give: whether they are kept is the
+// caller's choice. Each block is copied in the step that completes it, so no end of a long sequence stops the others.
+// Decode thread only, but for `store`.
 #pragma once
 
 #include <memory>
@@ -30,15 +31,15 @@ class PrefixCache {
   // ask again at every step.
   bool shouldWait(Sequence& newcomer, const std::vector<SequencePtr>& active);
 
-  // Fills the empty slot that `newcomer` has just got with the longest prefix known, here or among `active`, and sets
-  // its doneTokens and cachedTokens. Never throws; a block that is damaged is dropped and computed again.
-  void start(Sequence& newcomer, const std::vector<SequencePtr>& active);
+  // Fills the empty slot that `newcomer` has just got with the longest prefix known, and sets its doneTokens and
+  // cachedTokens. Never throws; a block that is damaged is dropped and computed again.
+  void start(Sequence& newcomer);
 
-  // After each chunk of a prompt. Never throws.
-  void passed(const Sequence& sequence);
+  // After each chunk of a prompt and each generated token: keeps the blocks that this completed. Never throws.
+  void passed(Sequence& sequence);
 
-  // Before the slot of `leaving` is cleared: keeps the prompt it has computed. Never throws.
-  void keep(const Sequence& leaving);
+  // Before the slot of `leaving` is cleared; `intact`: it did not end with an error. Never throws.
+  void left(const Sequence& leaving, bool intact);
 
   // For prefix files, from any thread; null when nothing is kept.
   std::shared_ptr<PrefixStore> store() const { return store_; }
@@ -46,12 +47,12 @@ class PrefixCache {
  private:
   bool serves(const Sequence& sequence) const { return store_ && sequence.cachesPrompt(); }
   uint32_t usable(const Sequence& sequence, uint32_t known) const;
-  const Sequence* bestDonor(const Sequence& newcomer, const std::vector<SequencePtr>& active, uint32_t least) const;
-  uint32_t known(const Sequence& sequence) const;
+  uint32_t known(const PrefixTokens& tokens) const;
+  uint32_t keepable(const Sequence& sequence) const;
   std::vector<PrefixBlock> take(const Sequence& newcomer);
   void fill(Sequence& newcomer);
   bool dropDamaged(const Sequence& newcomer, const std::vector<PrefixBlock>& blocks);
-  void exportPrompt(const Sequence& from);
+  void keepBlocks(const Sequence& from, uint32_t end);
 
   PrefixGrid grid_;
   Counters& counters_;

@@ -16,7 +16,7 @@ namespace llamaestro {
 namespace {
 
 constexpr char kMagic[8] = {'L', 'L', 'P', 'R', 'E', 'F', 'I', 'X'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kSamples = 16;
 constexpr size_t kSampleBytes = 64 << 10;
 
@@ -109,6 +109,7 @@ Bytes headerOf(const PrefixFileKey& key, uint32_t entries) {
   header.put(key.format.blockTokens);
   header.put(key.format.layout);
   header.put(key.format.blockBytes);
+  header.put(uint32_t{key.format.hasGenerated});
   return header;
 }
 
@@ -247,7 +248,10 @@ PrefixEntries readPrefixFile(const std::string& path, const PrefixFileKey& key, 
   at = sizeof(kMagic) + sizeof(kVersion);
   const auto count = header.get<uint32_t>(at);
   expected = headerOf(key, count);
-  if (header.all != expected.all) refuse(path, "foreign", "belongs to another model, another version or other options");
+  PrefixFileKey stricter = key;
+  stricter.format.hasGenerated = false;
+  if (header.all != expected.all && header.all != headerOf(stricter, count).all)
+    refuse(path, "foreign", "belongs to another model, another version or other options");
   const uint64_t entryBytes = recordBytes(key.format) + key.format.blockBytes;
   if ((file.bytes() - header.all.size() - sizeof(uint64_t)) / entryBytes < count) refuseDamaged(path);
   PrefixEntries entries;

@@ -13,6 +13,7 @@ struct PrefixFormat {
   uint32_t blockTokens = 0;
   uint64_t layout = 0;  // KvLayout::hash
   uint64_t blockBytes = 0;
+  bool hasGenerated = false;  // blocks of answers may be among them, whose last bits are not those of a prompt
 };
 
 // The key space of sequences without adapters.

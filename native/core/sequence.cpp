@@ -191,6 +191,13 @@ void Sequence::follow(const Sequence& leader) {
   follows_ = true;
 }
 
+std::vector<llama_token> Sequence::beginning(uint32_t count) const {
+  const uint32_t ofPrompt = std::min(count, promptTokens());
+  std::vector<llama_token> tokens(prompt_.begin(), prompt_.begin() + ofPrompt);
+  tokens.insert(tokens.end(), answer_.begin(), answer_.begin() + (count - ofPrompt));
+  return tokens;
+}
+
 SlotView Sequence::view() const {
   SlotView view;
   view.slot = static_cast<uint32_t>(slot);
@@ -285,6 +292,7 @@ Sequence::Outcome Sequence::sample(const float* logits, const Model& model) {
   }
   outcome.countsAsToken = true;
   ++generatedTokens;
+  answer_.push_back(newest);
   if (logprobs_) outcome.logprobs = logprobsOf(logits, newest, *logprobs_, model);
   TextStream::Out shown = text_.push(pieceOf(newest, model));
   if (shown.stop) {

@@ -40,7 +40,9 @@ class Sequence : public Work {
   int32_t slot = kNoSlot;
   uint32_t doneTokens = 0;       // prompt tokens in the cache
   uint32_t generatedTokens = 0;  // sampled and shown; the newest one is not in the cache yet
+  uint32_t decodedTokens = 0;    // of the generated ones, those in the cache
   uint32_t cachedTokens = 0;     // of doneTokens, those that were not computed for it
+  uint32_t offeredTokens = 0;    // of those in the cache, as many as the prefix cache has looked at
   uint32_t waitedSteps = 0;
   llama_token newest = 0;
   std::shared_ptr<const ParkedState> parked;  // waits with this; null when it has computed nothing or has a slot
@@ -59,6 +61,10 @@ class Sequence : public Work {
   bool cachesPrompt() const { return cachesPrompt_; }
   uint32_t promptTokens() const { return static_cast<uint32_t>(prompt_.size()); }
   const std::vector<llama_token>& prompt() const { return prompt_; }
+  // How many tokens of it are in the cache of its slot.
+  uint32_t heldTokens() const { return doneTokens + decodedTokens; }
+  // The first `count` of prompt and answer.
+  std::vector<llama_token> beginning(uint32_t count) const;
   bool generating() const { return doneTokens == promptTokens(); }
   SlotView view() const;
   Claim claim() const;
@@ -99,6 +105,7 @@ class Sequence : public Work {
   std::string pieceOf(llama_token token, const Model& model) const;
 
   std::vector<llama_token> prompt_;
+  std::vector<llama_token> answer_;
   std::shared_ptr<const ChatSyntax> syntax_;  // null: the answer is plain text
   int32_t priority_ = 0;
   bool follows_ = false;

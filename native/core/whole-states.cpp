@@ -60,13 +60,17 @@ void WholeStates::passed(const Sequence& sequence) {
   const bool isLast = done == (sequence.promptTokens() - 1) / chunkTokens_ * chunkTokens_;
   const std::pair<uint32_t, uint32_t> place(sequence.id, done);
   if (!isLast && std::find(wanted_.begin(), wanted_.end(), place) == wanted_.end()) return;
-  {
-    std::lock_guard<std::mutex> lock(store_->mutex);
-    if (store_->snapshots.has(kNoAdapters, sequence.prompt(), done)) return;
-  }
+  keep(sequence);
+}
+
+void WholeStates::keep(const Sequence& sequence) {
   PrefixSnapshot snapshot;
   snapshot.space = kNoAdapters;
-  snapshot.tokens.assign(sequence.prompt().begin(), sequence.prompt().begin() + done);
+  snapshot.tokens = sequence.beginning(sequence.heldTokens());
+  {
+    std::lock_guard<std::mutex> lock(store_->mutex);
+    if (store_->snapshots.has(kNoAdapters, snapshot.tokens, sequence.heldTokens())) return;
+  }
   const size_t bytes = llama_state_seq_get_size(context_, sequence.slot);
   if (bytes > store_->snapshots.budgetBytes()) return;
   snapshot.bytes.resize(bytes);
@@ -76,9 +80,10 @@ void WholeStates::passed(const Sequence& sequence) {
   store_->snapshots.add(std::move(snapshot));
 }
 
-void WholeStates::left(const Sequence& sequence) {
+void WholeStates::left(const Sequence& sequence, bool keeps) {
   const auto isHis = [&](const auto& place) { return place.first == sequence.id; };
   wanted_.erase(std::remove_if(wanted_.begin(), wanted_.end(), isHis), wanted_.end());
+  if (keeps && sequence.decodedTokens > 0) keep(sequence);
 }
 
 }  // namespace llamaestro

@@ -1,6 +1,7 @@
 // Internal: prefixes of models whose cache cannot be cut: the whole state of a sequence after the last whole chunk of
-// its prompt, and after any chunk that another sequence waits for. A state is used by prompts that begin with all of
-// its tokens, so what is computed behind it has the chunks it would have had anyway. Decode thread only.
+// its prompt, after any chunk that another sequence waits for, and where its answer ended if that may be kept. A state
+// is used by prompts that begin with all of its tokens, so what is computed behind a chunk's end has the chunks it
+// would have had anyway. Decode thread only.
 #pragma once
 
 #include <memory>
@@ -26,9 +27,11 @@ class WholeStates {
   void start(Sequence& newcomer);
   // After each chunk of a prompt.
   void passed(const Sequence& sequence);
-  void left(const Sequence& sequence);
+  // Before its slot is cleared; `keeps`: with its state where the answer ended.
+  void left(const Sequence& sequence, bool keeps);
 
  private:
+  void keep(const Sequence& sequence);
   bool load(Sequence& newcomer, const PrefixSnapshots::Pointer& snapshot);
   PrefixSnapshots::Pointer find(const Sequence& newcomer) const;
 

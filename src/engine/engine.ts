@@ -80,6 +80,13 @@ export interface LoadOptions {
    * machine's memory (or cgroup's limit) where that is less. Taken as prompts come, so no load is refused for it.
    */
   readonly prefixCacheBytes?: number;
+  /**
+   * Keep answers in the prefix cache as well, so that the next turn of a chat takes over the last answer too. A token that
+   * was generated was computed alone or beside those of other sequences, one of a prompt in a chunk with its neighbours:
+   * their sums round differently, so behind an answer that was taken over the last bits of the probabilities, and now and
+   * then a token, are not those of a fresh start. Default true; false keeps prompts only.
+   */
+  readonly reuseGenerated?: boolean;
   /** Default false: figures are exact only without it. */
   readonly mmap?: boolean;
   /** How the vectors of the tokens become one; purpose 'embed' only. Default: as the file says, else 'mean'. */
@@ -131,7 +138,8 @@ export interface SequenceRequest extends SamplingOptions {
   readonly ignoreEos?: boolean;
   /**
    * Take over what is known of the prompt's beginning, and keep its own for others. Default true; false does neither.
-   * With a KV layout of 'split' the answer is the same to the last bit either way.
+   * With a KV layout of 'split' the answer is the same to the last bit either way, where no generated tokens are taken
+   * over (see `LoadOptions.reuseGenerated`).
    */
   readonly cachePrompt?: boolean;
   /** Each token comes with its log probability and those of this many likeliest tokens, 0 … 20. Absent: without. */
@@ -246,7 +254,7 @@ export interface EngineStats {
   readonly generatedTokens: number;
   /** How often a running sequence was put aside in host memory to make room. */
   readonly parked: number;
-  /** Prompt tokens that were taken over from earlier prompts, by `prefixHits` sequences. */
+  /** Prompt tokens that were taken over from earlier sequences, by `prefixHits` sequences. */
   readonly cachedTokens: number;
   readonly prefixHits: number;
   /** What the prefix cache holds in host memory now. */
@@ -311,14 +319,14 @@ export interface Engine {
 
   /**
    * Writes the prompt prefixes that are kept (or with `only` those of one prompt) to a file, which is replaced in one
-   * piece; those of sequences that still run are not among them. Errors: `invalid_request` (no prefix cache, or one of
+   * piece; sequences that still run are among them as far as they are computed. Errors: `invalid_request` (no prefix cache, or one of
    * whole states, as recurrent, hybrid and sliding-window models have it; a file that cannot be written, details.reason
    * 'unwritable'), `cancelled`.
    */
   savePrefixes(file: string, only?: Prompt, signal?: AbortSignal): Promise<PrefixFileSummary>;
   /**
    * Takes over the prefixes of a file as far as the budget has room, and says what is new. Only files of the same model,
-   * KV types and grid are taken; any other is `invalid_request` with details.reason 'foreign', 'damaged' or 'unreadable'
+   * KV types and grid are taken, by an engine without `reuseGenerated` only those of another without; any other is `invalid_request` with details.reason 'foreign', 'damaged' or 'unreadable'
    * and changes nothing.
    */
   restorePrefixes(file: string, signal?: AbortSignal): Promise<PrefixFileSummary>;

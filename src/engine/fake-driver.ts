@@ -64,6 +64,7 @@ export function createFakeDriver(ports: FakeDriverPorts): EngineDriver {
         faults,
         info: describe(model, options, planned, loadMs),
         planned,
+        reuseGenerated: options.reuseGenerated ?? true,
         onCrash: ports.onCrash ?? crash,
       });
     },

@@ -59,6 +59,8 @@ export interface FakeEngineParts {
   readonly faults: readonly FakeFault[];
   readonly info: EngineInfo;
   readonly planned: MemoryPlan;
+  /** Keep answers as prefixes too. */
+  readonly reuseGenerated: boolean;
   readonly onCrash: () => void;
 }
 
@@ -85,7 +87,7 @@ export class FakeEngine implements Engine {
   constructor(private readonly parts: FakeEngineParts) {
     this.info = parts.info;
     this.planned = parts.planned;
-    this.prefixes = new FakePrefixes(parts.planned.prefixCacheBytes);
+    this.prefixes = new FakePrefixes(parts.planned.prefixCacheBytes, parts.reuseGenerated);
     this.faults = parts.faults.filter((fault): fault is FakeFault & TokenFault => 'atToken' in fault);
   }
 
@@ -264,6 +266,7 @@ export class FakeEngine implements Engine {
     const id = sequence.source.next().value;
     if (id === FAKE_END_TOKEN && !sequence.ignoreEos) return this.finish(sequence, 'stop');
     const firstIndex = sequence.generated++;
+    sequence.answer.push(id);
     let text = id === FAKE_END_TOKEN ? '' : sequence.held.push(id);
     const full = sequence.generated >= sequence.maxTokens && sequence.held.matched === undefined;
     if (full) text += sequence.held.flush();
@@ -314,6 +317,7 @@ export class FakeEngine implements Engine {
     this.waiting = this.waiting.filter((other) => other !== sequence);
     this.running = this.running.filter((other) => other !== sequence);
     for (const sibling of sequence.siblings) this.finish(sibling, reason, error);
+    this.keepAnswer(sequence, reason);
     const rest = sequence.held.flush();
     if (rest !== '') {
       const share = sequence.parts.share(rest);
@@ -340,6 +344,14 @@ export class FakeEngine implements Engine {
       },
       ...(error === undefined ? {} : { error }),
     });
+  }
+
+  /** The last token that was shown has not been computed, unless the end came as a token of its own. */
+  private keepAnswer(sequence: FakeSequence, reason: FinishReason): void {
+    if (!this.parts.reuseGenerated || !sequence.cachesPrompt || sequence.generated === 0) return;
+    const hasEndToken = reason === 'stop' && sequence.held.matched === undefined;
+    const computed = hasEndToken ? sequence.answer : sequence.answer.slice(0, -1);
+    this.prefixes.keep([...sequence.tokens, ...computed]);
   }
 
   private emit(sequence: FakeSequence, event: SequenceEvent): void {

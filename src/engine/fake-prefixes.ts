@@ -19,7 +19,11 @@ export class FakePrefixes {
   private hits = 0;
   private cachedTokens = 0;
 
-  constructor(private readonly budgetBytes: number) {}
+  /** `hasGenerated`: answers are kept too. */
+  constructor(
+    private readonly budgetBytes: number,
+    private readonly hasGenerated: boolean,
+  ) {}
 
   /** Tokens of a prompt that need not be computed: whole blocks, at least one token is left. Counts as a use. */
   take(tokens: readonly number[]): number {
@@ -36,7 +40,7 @@ export class FakePrefixes {
     return best;
   }
 
-  /** Remembers the whole blocks of a prompt that has been computed. */
+  /** Remembers the whole blocks of tokens that have been computed. */
   keep(tokens: readonly number[]): void {
     const run = tokens.slice(0, wholeBlocks(tokens.length));
     if (run.length === 0) return;
@@ -54,7 +58,7 @@ export class FakePrefixes {
   async save(file: string, model: string, only?: readonly number[]): Promise<PrefixFileSummary> {
     this.refuseOff();
     const runs = only === undefined ? this.runs : this.runs.filter((run) => startsWith(only, run));
-    const text = JSON.stringify({ model, runs });
+    const text = JSON.stringify({ model, hasGenerated: this.hasGenerated, runs });
     try {
       await writeFile(`${file}.tmp`, text);
       await rename(`${file}.tmp`, file);
@@ -71,7 +75,7 @@ export class FakePrefixes {
       refuse('file', `${file} cannot be read`, { reason: 'unreadable' }),
     );
     const before = this.runs;
-    for (const run of parseRuns(file, text, model)) {
+    for (const run of parseRuns(file, text, model, this.hasGenerated)) {
       if (this.bytes() + run.length * BYTES_PER_TOKEN <= this.budgetBytes) this.keep(run);
     }
     const added = this.runs.filter((run) => !before.some((other) => startsWith(other, run)));
@@ -87,14 +91,22 @@ export class FakePrefixes {
   }
 }
 
-function parseRuns(file: string, text: string, model: string): readonly (readonly number[])[] {
-  let parsed: { model?: unknown; runs?: unknown };
+function parseRuns(
+  file: string,
+  text: string,
+  model: string,
+  takesGenerated: boolean,
+): readonly (readonly number[])[] {
+  let parsed: { model?: unknown; hasGenerated?: unknown; runs?: unknown };
   try {
     parsed = Object(JSON.parse(text)) as typeof parsed;
   } catch {
     return refuse('file', `${file} is not a file of prefixes`, { reason: 'foreign' });
   }
   if (parsed.model !== model) refuse('file', `${file} belongs to another model`, { reason: 'foreign' });
+  if (parsed.hasGenerated === true && !takesGenerated) {
+    refuse('file', `${file} belongs to other options`, { reason: 'foreign' });
+  }
   if (!Array.isArray(parsed.runs)) refuse('file', `${file} is damaged`, { reason: 'damaged' });
   return parsed.runs as readonly (readonly number[])[];
 }

@@ -28,6 +28,8 @@ export interface FakeSequence extends Sequence {
   cachedTokens: number;
   prefilled: number;
   generated: number;
+  /** The tokens that were generated. */
+  readonly answer: number[];
   startedMs: number | undefined;
   firstTokenMs: number | undefined;
 }
@@ -73,6 +75,7 @@ export function makeFakeSequence(
     cachedTokens: 0,
     prefilled: 0,
     generated: 0,
+    answer: [],
     startedMs: undefined,
     firstTokenMs: undefined,
     cancel: () => {

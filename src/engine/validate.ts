@@ -48,6 +48,7 @@ const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
   'threads',
   'chunkTokens',
   'prefixCacheBytes',
+  'reuseGenerated',
   'mmap',
   'stepLock',
   'pooling',
@@ -105,6 +106,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkInteger('threads', options.threads, 1, 512);
   checkInteger('chunkTokens', options.chunkTokens, 16, 4096);
   checkInteger('prefixCacheBytes', options.prefixCacheBytes, 0, 2 ** 40);
+  checkBoolean('reuseGenerated', options.reuseGenerated);
   checkBoolean('mmap', options.mmap);
   checkWord('pooling', options.pooling, POOLINGS);
   if (options.pooling !== undefined && options.purpose !== 'embed') refuse('pooling', "pooling is for purpose 'embed'");

@@ -26,6 +26,7 @@ export const LoadOptionsCodec = t.intersection([
     threads: numberIn(1, 512, 'whole'),
     chunkTokens: numberIn(16, 4096, 'whole'),
     prefixCacheBytes: numberIn(0, 2 ** 40, 'whole'),
+    reuseGenerated: t.boolean,
     mmap: t.boolean,
     stepLock: textOf(1, 4096),
   }),

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { Engine, SequenceRequest } from '../../src/engine/engine.js';
+import type { Engine, LoadOptions, SequenceRequest } from '../../src/engine/engine.js';
 import type { ContractSubject } from './contract.js';
 import { expectError, runSequence } from './run-sequence.js';
 
@@ -66,6 +66,29 @@ export function prefixContract(subject: () => ContractSubject): void {
     } finally {
       await engine.close();
     }
+  });
+
+  it('takes over the last answer in the next turn, unless the engine was loaded without', async () => {
+    for (const reuseGenerated of [true, false]) {
+      const { driver, files } = subject();
+      const options = { file: files.endless, purpose: 'generate', threads: 1, contextTokens: 2048 } as const;
+      const engine = await driver.load({ ...options, reuseGenerated });
+      try {
+        const question = Array.from({ length: 300 }, (_, at) => 10 + ((at * 7) % 200));
+        const asked = { maxTokens: 150, temperature: 0, ignoreEos: true } as const;
+        const first = await runSequence(engine, { ...asked, prompt: { kind: 'tokens', tokens: question } });
+        const tokens = [...question, ...first.ids, ...question.slice(0, 100)];
+        const second = await runSequence(engine, { ...asked, prompt: { kind: 'tokens', tokens } });
+        const answered = question.length + first.ids.length;
+        const [least, most] = reuseGenerated ? [answered - 64, answered - 1] : [256, question.length];
+        expect(second.finished.usage.cachedTokens).to.be.within(least, most);
+      } finally {
+        await engine.close();
+      }
+    }
+    const { driver, files } = subject();
+    const wrong = { file: files.endless, purpose: 'generate', reuseGenerated: 1 } as unknown as LoadOptions;
+    expect((await expectError('invalid_request', () => driver.load(wrong))).param).to.equal('reuseGenerated');
   });
 
   it('saves prefixes to a file that another engine takes over, and no other kind of file', async () => {
