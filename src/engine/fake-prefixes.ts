@@ -91,12 +91,7 @@ export class FakePrefixes {
   }
 }
 
-function parseRuns(
-  file: string,
-  text: string,
-  model: string,
-  takesGenerated: boolean,
-): readonly (readonly number[])[] {
+function parseRuns(file: string, text: string, model: string, takesGenerated: boolean): readonly (readonly number[])[] {
   let parsed: { model?: unknown; hasGenerated?: unknown; runs?: unknown };
   try {
     parsed = Object(JSON.parse(text)) as typeof parsed;
