@@ -57,7 +57,7 @@ export class FakePrefixes {
   /** As `Engine.savePrefixes`; `model` is what a file belongs to. */
   async save(file: string, model: string, only?: readonly number[]): Promise<PrefixFileSummary> {
     this.refuseOff();
-    const runs = only === undefined ? this.runs : this.runs.filter((run) => startsWith(only, run));
+    const runs = only === undefined ? this.runs : this.knownOf(only);
     const text = JSON.stringify({ model, hasGenerated: this.hasGenerated, runs });
     try {
       await writeFile(`${file}.tmp`, text);
@@ -80,6 +80,12 @@ export class FakePrefixes {
     }
     const added = this.runs.filter((run) => !before.some((other) => startsWith(other, run)));
     return { prefixes: added.length, tokens: countTokens(added), bytes: countTokens(added) * BYTES_PER_TOKEN };
+  }
+
+  /** One prompt, as far as it is known. */
+  private knownOf(tokens: readonly number[]): readonly (readonly number[])[] {
+    const known = Math.max(0, ...this.runs.map((run) => wholeBlocks(commonLength(run, tokens))));
+    return known === 0 ? [] : [tokens.slice(0, known)];
   }
 
   private refuseOff(): void {
@@ -112,6 +118,11 @@ function countTokens(runs: readonly (readonly number[])[]): number {
 
 function wholeBlocks(count: number): number {
   return count - (count % FAKE_BLOCK_TOKENS);
+}
+
+function commonLength(a: readonly number[], b: readonly number[]): number {
+  const parting = a.findIndex((token, index) => token !== b[index]);
+  return parting < 0 ? a.length : parting;
 }
 
 function startsWith(run: readonly number[], beginning: readonly number[]): boolean {
