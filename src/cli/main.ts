@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-/** The command line: one file per verb, all of them HTTP clients of a running gateway. */
+/** The command line: one file per verb. Most are HTTP clients of a running gateway; what needs none says so. */
 import { Command } from 'commander';
 import { readGatewayConfig } from '../schema/config.js';
 import { toLlamaestroError } from '../base/errors.js';
 import { defaultUrl } from './client.js';
+import { addSchema } from './schema.js';
 import { addStatus } from './status.js';
 import { addSwitch } from './switch.js';
 
@@ -14,6 +15,7 @@ try {
     .showHelpAfterError();
   addStatus(program);
   addSwitch(program);
+  addSchema(program);
   await program.parseAsync();
 } catch (thrown) {
   const error = toLlamaestroError(thrown);

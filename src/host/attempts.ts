@@ -18,6 +18,7 @@ import {
 import type { Gen, HostCommand } from '../schema/bus-messages.js';
 import { HOST_LIMITS } from '../schema/config.js';
 import type { Prompt } from '../schema/load.js';
+import { samplingOf } from '../schema/sampling.js';
 import { Fence } from './fence.js';
 import { frameOf, type StopCause } from './frame-of.js';
 
@@ -67,14 +68,15 @@ export class Attempts {
 
   /**
    * Starts an attempt; gives how many sequences wait before it, at once for a short prompt. A long one is tokenised first,
-   * beside the event loop: frames of others go on meanwhile. `serving` names the engine or throws. Errors: those of
+   * beside the event loop: frames of others go on meanwhile. So is one that says something about reasoning, since an engine
+   * leaves the answer to token ids in one piece, and frames carry text alone. `serving` names the engine or throws. Errors: those of
    * `submit`, `tokenize`, `serving`, and of the fence; `cancelled` and `deadline` while a prompt is tokenised.
    */
   take(gen: Gen, serving: () => Engine): number | Promise<number> {
     this.refuseStale(gen.rid, gen.att);
     if (gen.ttlMs <= 0) throw new LlamaestroError('deadline', 'the time of the request was over when it came here');
     const engine = serving();
-    if (textUnits(gen.prompt) > HOST_LIMITS.inlinePromptUnits) return this.takeLong(gen, engine, serving);
+    if (isTokenisedFirst(gen.prompt)) return this.takeLong(gen, engine, serving);
     return this.begin(gen, engine);
   }
 
@@ -235,18 +237,19 @@ export class Attempts {
 
 /** What the engine has to know of a `gen`, and nothing that a newer gateway may have added. */
 function requestOf(gen: Gen): SequenceRequest {
-  const { prompt, maxTokens, stop, ignoreEos, temperature, topK, topP, minP, seed } = gen;
+  const { prompt, maxTokens, stop, ignoreEos } = gen;
   return {
     prompt,
+    ...samplingOf(gen),
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(stop === undefined ? {} : { stop }),
     ...(ignoreEos === undefined ? {} : { ignoreEos }),
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(topK === undefined ? {} : { topK }),
-    ...(topP === undefined ? {} : { topP }),
-    ...(minP === undefined ? {} : { minP }),
-    ...(seed === undefined ? {} : { seed }),
   };
+}
+
+function isTokenisedFirst(prompt: Prompt): boolean {
+  const saysReasoning = prompt.kind === 'messages' && prompt.thinking !== undefined;
+  return saysReasoning || textUnits(prompt) > HOST_LIMITS.inlinePromptUnits;
 }
 
 /** UTF-16 units of the text that has to be tokenised. */

@@ -8,74 +8,73 @@ import type { Classification } from './classifier.js';
 export const AUTO = 'auto';
 
 /** The decision without the time it took. */
-export type Choice = Omit<RouteDecision, 'ms'> & { readonly spec: ModelSpec };
+export interface Choice {
+  readonly route: Omit<RouteDecision, 'ms'>;
+  /** The model chosen, then those that take the request when it cannot, each with its file; at least one. */
+  readonly specs: readonly [ModelSpec, ...ModelSpec[]];
+}
 
 /** Names a client may use, `auto` first. */
 export function routableNames(profile: Profile): readonly string[] {
   return [AUTO, ...profile.models.flatMap((model) => [model.name, ...model.aliases])];
 }
 
-function usable(profile: Profile, name: string): ModelSpec {
+function named(profile: Profile, name: string): ModelSpec {
   const spec = findModel(profile, name);
-  if (spec === undefined) {
-    const names = routableNames(profile);
-    throw new LlamaestroError('model_not_found', `profile '${profile.name}' has no model '${name}'`, {
-      param: 'model',
-      remedy: `Use one of: ${names.join(', ')}.`,
-      details: { models: names },
-    });
-  }
-  if (!spec.available) {
-    throw new LlamaestroError('model_unusable', `the file of model '${spec.name}' is missing: ${spec.load.file}`, {
-      param: 'model',
-      remedy: 'Put the file there, or choose another model.',
-    });
-  }
-  return spec;
+  if (spec !== undefined) return spec;
+  const names = routableNames(profile);
+  throw new LlamaestroError('model_not_found', `profile '${profile.name}' has no model '${name}'`, {
+    param: 'model',
+    remedy: `Use one of: ${names.join(', ')}.`,
+    details: { models: names },
+  });
+}
+
+function fileMissing(spec: ModelSpec): LlamaestroError {
+  return new LlamaestroError('model_unusable', `the file of model '${spec.name}' is missing: ${spec.load.file}`, {
+    param: 'model',
+    remedy: 'Put the file there, or choose another model.',
+  });
+}
+
+/** The model of that name and those that stand in for it, as far as their files are there. */
+function chainOf(profile: Profile, name: string): readonly ModelSpec[] {
+  const names = [name, ...(profile.fallbacks[name] ?? [])];
+  return names.flatMap((each) => findModel(profile, each) ?? []).filter(({ available }) => available);
 }
 
 /**
- * 1. A named model is taken as named. 2. Else the first route whose conditions hold and whose file is there.
- * 3. Else the default. Throws `model_not_found` (listing names) and `model_unusable`.
+ * 1. A named model is taken as named, and nothing else. 2. Else the first route whose conditions hold and whose model, or
+ * one that stands in for it, has its file. 3. Else the default. Throws `model_not_found` (listing names) and `model_unusable`.
  */
 export function chooseRoute(profile: Profile, requested: string, judged: Classification): Choice {
-  const { kind, complexity } = judged;
+  const { kind, complexity, confidence, reason } = judged;
   if (requested !== AUTO) {
-    const spec = usable(profile, requested);
-    return {
-      spec,
-      model: spec.name,
-      kind,
-      complexity,
-      source: 'explicit',
-      confidence: 1,
-      reason: 'the request names it',
-    };
+    const spec = named(profile, requested);
+    if (!spec.available) throw fileMissing(spec);
+    const said = { source: 'explicit', confidence: 1, reason: 'the request names it' } as const;
+    return { route: { model: spec.name, kind, complexity, ...said }, specs: [spec] };
   }
+  const chosen = (meant: string, source: RouteDecision['source'], why: string): Choice | undefined => {
+    const [spec, ...rest] = chainOf(profile, meant);
+    if (spec === undefined) return undefined;
+    const isMeant = spec.name === meant;
+    const how = isMeant ? { source, reason: why } : fallbackFrom(meant, 'its file is missing');
+    return { route: { model: spec.name, kind, complexity, confidence, ...how }, specs: [spec, ...rest] };
+  };
   for (const route of profile.routes) {
     const matches =
       (route.kind === undefined || route.kind === kind) &&
       (route.complexity === undefined || route.complexity === complexity);
-    const spec = matches ? findModel(profile, route.model) : undefined;
-    if (spec?.available !== true) continue;
-    return {
-      spec,
-      model: spec.name,
-      kind,
-      complexity,
-      source: 'rules',
-      confidence: judged.confidence,
-      reason: judged.reason,
-    };
+    const choice = matches ? chosen(route.model, 'rules', reason) : undefined;
+    if (choice !== undefined) return choice;
   }
-  const spec = usable(profile, profile.defaultModel);
-  return {
-    spec,
-    model: spec.name,
-    kind,
-    complexity,
-    source: 'default',
-    confidence: judged.confidence,
-    reason: 'no route matched',
-  };
+  const choice = chosen(profile.defaultModel, 'default', 'no route matched');
+  if (choice !== undefined) return choice;
+  throw fileMissing(named(profile, profile.defaultModel));
+}
+
+/** How a decision says that another model was meant. */
+export function fallbackFrom(meant: string, why: string): Pick<RouteDecision, 'source' | 'reason'> {
+  return { source: 'fallback', reason: `instead of '${meant}': ${why}` };
 }

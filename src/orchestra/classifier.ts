@@ -3,7 +3,7 @@
  * model. The text is data: a task that names a route ("send this to …") gets no say in it.
  */
 import type { Prompt } from '../schema/load.js';
-import type { Complexity, Kind } from '../schema/profile.js';
+import type { Complexity, Kind, Rule } from '../schema/profile.js';
 
 export interface Classification {
   readonly kind: Kind;
@@ -128,10 +128,26 @@ function complexityOf(text: string, view: string, kind: Kind): { complexity: Com
   };
 }
 
-/** Judges a prompt. Pure; costs the same for any length. */
-export function classify(prompt: Prompt): Classification {
+/** Judges a prompt: by the profile's rules, and by ours what they leave open. Pure; costs the same for any length. */
+export function classify(prompt: Prompt, rules: readonly Rule[] = []): Classification {
   const text = taskText(prompt);
   const view = viewOf(text);
+  const judged = judge(text, view);
+  const number = rules.findIndex((rule) => applies(rule, text, view.toLowerCase()));
+  const rule = rules[number];
+  if (rule === undefined) return judged;
+  const { kind = judged.kind, complexity = judged.complexity } = rule;
+  const isWhole = rule.kind !== undefined && rule.complexity !== undefined;
+  const reason = `rule ${String(number + 1)} of the profile${isWhole ? '' : `, ${judged.reason}`}`;
+  return { kind, complexity, confidence: isWhole ? 1 : judged.confidence, reason };
+}
+
+function applies({ contains, longerThan = -1, shorterThan = Infinity }: Rule, text: string, view: string): boolean {
+  if (text.length <= longerThan || text.length >= shorterThan) return false;
+  return contains === undefined || contains.some((piece) => view.includes(piece));
+}
+
+function judge(text: string, view: string): Classification {
   const { kind, weight, total, says } = kindOf(view);
   const judged = complexityOf(text, view, kind);
   // No sign at all is weak evidence for chat; one strong sign is worth 0.75; rivals lower it.

@@ -6,7 +6,7 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
 import { Admission } from './admission.js';
-import { chooseRoute } from './choose-route.js';
+import { chooseRoute, fallbackFrom } from './choose-route.js';
 import { classify } from './classifier.js';
 import type { OrchestraParts } from './orchestra-parts.js';
 import type { Orchestra, OrchestraStatus, Run } from './orchestra.js';
@@ -63,9 +63,13 @@ class LocalOrchestra implements Orchestra {
   private async accept(request: RunRequest, profile: Profile, admission: Admission): Promise<Run> {
     const { clock, journal, random, gid } = this.parts;
     const { askedAtMs } = admission;
-    const { spec, ...choice } = chooseRoute(profile, request.model, classify(request.prompt));
-    const route = { ...choice, ms: roundedMs(clock.nowMs() - askedAtMs) };
-    const fit = await admission.check(spec);
+    const choice = chooseRoute(profile, request.model, classify(request.prompt, profile.rules));
+    const chosen = { ...choice.route, ms: roundedMs(clock.nowMs() - askedAtMs) };
+    const { seat, rest, refusal } = await admission.check(choice.specs);
+    const route =
+      refusal === undefined
+        ? chosen
+        : { ...chosen, model: seat.spec.name, ...fallbackFrom(chosen.model, refusal.message) };
     const id = random.id('run');
     const accepted = journal.accept({
       id,
@@ -76,13 +80,9 @@ class LocalOrchestra implements Orchestra {
       promptHash: promptHash(request.prompt),
       acceptedAtMs: clock.wallMs(),
     });
-    const admitted = { id, request, profile, spec, route, askedAtMs, ...fit };
+    const admitted = { id, request, profile, seat, rest, route, askedAtMs };
     const run = new RunDriver(this.parts, admitted, accepted);
-    const routed = journal.route(id, route);
     void run.start();
-    routed.catch((thrown: unknown) => {
-      this.parts.log.warn('the journal did not take a route', { rid: id, error: String(thrown) });
-    });
     await accepted;
     this.keep(run);
     return run;

@@ -13,6 +13,29 @@ const TRANSIENT: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'draining',
 ]);
 
+/** Faults of one model: another one may do better. What the client, the deadline or the server ended is not among them. */
+const OF_THE_MODEL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'host_lost',
+  'host_stuck',
+  'stream_gap',
+  'ack_timeout',
+  'prefill_stall',
+  'token_stall',
+  'no_host',
+  'context_length_exceeded',
+  'does_not_fit',
+  'model_unusable',
+  'queue_full',
+  'queue_timeout',
+  'load_failed',
+  'out_of_memory',
+]);
+
+/** True when a request that failed so, before its first token, may go to the next model of its chain. */
+export function mayFallBack(code: ErrorCode): boolean {
+  return OF_THE_MODEL.has(code);
+}
+
 /** A request in flight at this many host deaths is set aside as `poison`. */
 export const POISON_CRASHES = 2;
 

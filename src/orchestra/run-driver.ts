@@ -8,18 +8,11 @@ import { LlamaestroError, toLlamaestroError, type WireError } from '../base/erro
 import { sleep, type Timer } from '../base/ports.js';
 import type { Lease, LeaseProgress } from '../pool/pool.js';
 import type { Prompt } from '../schema/load.js';
-import type { ModelSpec, Profile } from '../schema/profile.js';
-import type {
-  Attempt,
-  FinishReason,
-  RouteDecision,
-  RunEvent,
-  RunEventBody,
-  RunRequest,
-  RunResult,
-} from '../schema/run.js';
+import type { Profile } from '../schema/profile.js';
+import type { Attempt, FinishReason, RunEvent, RunEventBody, RunRequest, RunResult } from '../schema/run.js';
 import { runAttempt, type Outcome, type ProgressFrame } from './attempt.js';
 import { budgetOf, tooLate } from './budget.js';
+import { Itinerary, type Destination } from './itinerary.js';
 import { waitForLease } from './lease-wait.js';
 import type { OrchestraParts } from './orchestra-parts.js';
 import type { Run } from './orchestra.js';
@@ -31,15 +24,11 @@ import { addTimes, NO_TIMES, PhaseWatch, roundedMs } from './run-times.js';
 const CREDIT_FRAMES = 256;
 
 /** Everything admission found out about a run. */
-export interface Admitted {
+export interface Admitted extends Destination {
   readonly id: string;
+  /** As the client sent it. */
   readonly request: RunRequest;
   readonly profile: Profile;
-  readonly spec: ModelSpec;
-  readonly route: RouteDecision;
-  readonly warnings: readonly string[];
-  /** Tokens that fit into the slot after the prompt, at least 1. */
-  readonly roomTokens: number;
   /** When the request came, by the monotonic clock: its deadline counts from here. */
   readonly askedAtMs: number;
 }
@@ -70,6 +59,7 @@ export class RunDriver implements Run {
   private readonly deadline: Timer;
   private readonly deadlineAtMs: number;
   private readonly attempts: Attempt[] = [];
+  private readonly way: Itinerary;
   private finish!: (result: RunResult) => void;
   private readonly pieces: string[] = [];
   private usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
@@ -92,7 +82,9 @@ export class RunDriver implements Run {
     this.deadlineAtMs = admitted.askedAtMs + budgetMs;
     this.result = new Promise((resolve) => (this.finish = resolve));
     this.deadline = clock.setTimer(Math.max(0, this.leftMs()), () => this.stop.abort(tooLate(budgetMs)));
-    const { id, request, profile, warnings, route } = admitted;
+    const { id, request, profile } = admitted;
+    this.way = new Itinerary(parts, admitted, admitted);
+    const { warnings, route } = this.way;
     this.log.append({ type: 'accepted', id, profile: profile.name, model: request.model, warnings });
     this.log.append({ type: 'routed', route });
   }
@@ -122,6 +114,7 @@ export class RunDriver implements Run {
 
   /** Never rejects. */
   async start(): Promise<void> {
+    this.noteRoute();
     let pauseMs = 0;
     for (;;) {
       const outcome = await this.attempt();
@@ -130,7 +123,7 @@ export class RunDriver implements Run {
         {
           code: outcome.error.code,
           deliveredTokens: this.deliveredTokens,
-          attempts: this.attempts.length,
+          attempts: this.attempts.filter(({ model }) => model === this.way.seat.spec.name).length,
           crashes: this.crashes,
           retries: this.admitted.profile.retries,
           remainingMs: this.leftMs(),
@@ -138,11 +131,30 @@ export class RunDriver implements Run {
         },
         this.parts.random.next(),
       );
+      if (verdict.action === 'fail' && (await this.fallBack(outcome.error))) {
+        pauseMs = 0;
+        continue;
+      }
       if (verdict.action !== 'retry') return this.fail(outcome.error, verdict.action);
       pauseMs = verdict.pauseMs;
       await sleep(this.parts.clock, pauseMs, this.stop.signal).catch(() => undefined);
       if (this.stop.signal.aborted) return this.fail(toLlamaestroError(this.stop.signal.reason), 'fail');
     }
+  }
+
+  /** To the next model of the chain, if there is one and nobody saw a token yet. */
+  private async fallBack(error: LlamaestroError): Promise<boolean> {
+    if (this.deliveredTokens > 0) return false;
+    if (!(await this.way.moveOn(error, () => this.leftMs(), this.stop.signal))) return false;
+    this.log.append({ type: 'routed', route: this.way.route });
+    this.noteRoute();
+    return true;
+  }
+
+  private noteRoute(): void {
+    this.parts.journal.route(this.id, this.way.route).catch((thrown: unknown) => {
+      this.parts.log.warn('the journal did not take a route', { rid: this.id, error: String(thrown) });
+    });
   }
 
   private fail(error: LlamaestroError, action: 'fail' | 'quarantine'): Promise<void> {
@@ -162,7 +174,7 @@ export class RunDriver implements Run {
     let hid = '';
     const record = (outcome: Outcome): Outcome => {
       const ms = roundedMs(this.parts.clock.nowMs() - beganMs);
-      const head = { attempt: number, model: this.admitted.spec.name, hid, ms };
+      const head = { attempt: number, model: this.way.seat.spec.name, hid, ms };
       this.attempts.push(outcome.ok ? { ...head, stage: 'done' } : { ...head, stage, code: outcome.error.code });
       return outcome;
     };
@@ -207,7 +219,7 @@ export class RunDriver implements Run {
   }
 
   private async lease(onStage: (stage: 'queue' | 'load') => void): Promise<Lease> {
-    const model = this.admitted.spec.name;
+    const model = this.way.seat.spec.name;
     return waitForLease(
       this.parts,
       {
@@ -227,7 +239,8 @@ export class RunDriver implements Run {
 
   private run(lease: Lease, number: number, onStage: (frame: ProgressFrame) => void): Promise<Outcome> {
     const { bus, receiver, clock, gid } = this.parts;
-    const { request, profile, spec, roomTokens } = this.admitted;
+    const { profile } = this.admitted;
+    const { request, roomTokens } = this.way.seat;
     lease.begin(number);
     const gen = {
       rid: this.id,
@@ -236,7 +249,6 @@ export class RunDriver implements Run {
       ttlMs: Math.max(1, this.leftMs()),
       creditFrames: CREDIT_FRAMES,
       prompt: request.prompt,
-      ...spec.sampling,
       ...request.sampling,
       // An engine refuses more than its slot holds; admission said so in a warning.
       ...(request.maxTokens === undefined ? {} : { maxTokens: Math.min(request.maxTokens, roomTokens) }),
@@ -294,13 +306,13 @@ export class RunDriver implements Run {
       id: this.id,
       status: finalStatus,
       profile: this.admitted.profile.name,
-      route: this.admitted.route,
+      route: this.way.route,
       text: this.pieces.join(''),
       finishReason: recorded === undefined ? finishReason : 'error',
       usage: this.usage,
-      timings: { ...this.times, ttftMs: this.ttftMs, routeMs: this.admitted.route.ms, totalMs: this.elapsedMs() },
+      timings: { ...this.times, ttftMs: this.ttftMs, routeMs: this.way.route.ms, totalMs: this.elapsedMs() },
       attempts: this.attempts,
-      warnings: this.admitted.warnings,
+      warnings: this.way.warnings,
       ...(failed === undefined ? {} : { error: failed }),
     };
     if (failed === undefined) this.log.append({ type: 'completed', result });

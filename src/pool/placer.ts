@@ -35,6 +35,8 @@ export interface PlacerParts {
   readonly node: NodeAgent;
   /** The profile's budgets. */
   readonly budgets: () => ledgers.DeviceBytes;
+  /** What the profile keeps free for others, where it says so. */
+  readonly headrooms: () => ledgers.DeviceBytes;
   readonly tenants: () => readonly Tenant[];
 }
 
@@ -164,7 +166,8 @@ export class Placer {
     const { limits } = this.parts;
     return this.seen.map(({ id, kind, totalBytes, freeBytes }) => {
       const isCpu = kind === 'cpu';
-      const headroomBytes = isCpu ? limits.cpuHeadroomBytes : limits.gpuHeadroomBytes;
+      const usual = isCpu ? limits.cpuHeadroomBytes : limits.gpuHeadroomBytes;
+      const headroomBytes = this.parts.headrooms()[id] ?? usual;
       return {
         id,
         ceilingBytes: this.ceiling(id, totalBytes),

@@ -64,6 +64,7 @@ class PoolDriver implements Pool {
       ...{ clock, random, log, node },
       limits: this.limits,
       budgets: () => this.profile?.budgets ?? {},
+      headrooms: () => this.profile?.headrooms ?? {},
       tenants: () => this.everybody,
     });
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>

@@ -8,10 +8,11 @@ import { LlamaestroError, toLlamaestroError, type WireError } from '../base/erro
 import type { Profile, Role } from '../schema/profile.js';
 import { createModelLookUp, type LookUpModel, type ModelFacts } from '../store/model-facts.js';
 import { madeUpProfile, type MadeUpOptions } from './made-up-profile.js';
+import { fileOf, withDefaults } from './model-check.js';
+import { readMerged } from './inheritance.js';
 import { nearestWord } from './nearest-word.js';
 import { checkProfile } from './profile-check.js';
 import { profileFault } from './profile-fault.js';
-import { readYaml } from './profile-reader.js';
 import { resolveProfile } from './profile-resolver.js';
 
 /** Profiles of all folders together. */
@@ -50,11 +51,11 @@ export interface Catalog {
 }
 
 export function createCatalog(options: CatalogOptions): Catalog {
-  const { folders, modelRoots, lookUp = createModelLookUp() } = options;
-  const read = (path: string, name?: string): Promise<Profile> => readProfile(path, name, modelRoots, lookUp);
+  const { folders, lookUp = createModelLookUp() } = options;
+  const read = (path: string, name?: string): Promise<Profile> => readProfile(path, name, { ...options, lookUp });
   const named = async (name: string): Promise<Profile> => {
     const known = await profilePaths(folders);
-    const path = known.get(name);
+    const [path] = known.get(name) ?? [];
     if (path === undefined) throw notFound(name, [...known.keys()]);
     return read(path, name);
   };
@@ -67,7 +68,7 @@ export function createCatalog(options: CatalogOptions): Catalog {
     async list() {
       const known = [...(await profilePaths(folders))].sort(([a], [b]) => (a < b ? -1 : 1));
       const summaries: ProfileSummary[] = [];
-      for (const [name, path] of known) summaries.push(await summaryOf(name, path, read));
+      for (const [name, [path = '']] of known) summaries.push(await summaryOf(name, path, read));
       return summaries;
     },
   };
@@ -77,16 +78,18 @@ function looksLikePath(text: string): boolean {
   return /[\\/]/.test(text) || EXTENSIONS.includes(extname(text).toLowerCase());
 }
 
-/** Path by name, over all folders. */
-async function profilePaths(folders: readonly string[]): Promise<ReadonlyMap<string, string>> {
-  const paths = new Map<string, string>();
+/** Paths by name, the one in the first folder that has it first. */
+async function profilePaths(folders: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  const paths = new Map<string, string[]>();
   for (const folder of folders) {
     const entries = await readdir(folder).catch(() => []);
     for (const entry of entries.sort()) {
       const extension = extname(entry);
       const name = basename(entry, extension);
-      if (!EXTENSIONS.includes(extension) || name.startsWith('.') || paths.has(name)) continue;
-      if (paths.size < MAX_PROFILES) paths.set(name, resolve(folder, entry));
+      if (!EXTENSIONS.includes(extension) || name.startsWith('.')) continue;
+      const known = paths.get(name);
+      if (known !== undefined) known.push(resolve(folder, entry));
+      else if (paths.size < MAX_PROFILES) paths.set(name, [resolve(folder, entry)]);
     }
   }
   return paths;
@@ -119,29 +122,25 @@ async function summaryOf(
 async function readProfile(
   path: string,
   expectedName: string | undefined,
-  modelRoots: readonly string[],
-  lookUp: LookUpModel,
+  { folders, modelRoots, lookUp }: Required<CatalogOptions>,
 ): Promise<Profile> {
-  const { data, positions } = readYaml(await readText(path), path);
+  const { data, files, locate } = await readMerged(path, {
+    readText,
+    named: async (name) => (looksLikePath(name) ? [] : ((await profilePaths(folders)).get(name) ?? [])),
+  });
   const { file, problems } = checkProfile(data);
-  if (file === undefined) {
-    const located = problems.map(({ path: at, message, atKey }) => ({
-      message,
-      path: at,
-      position: atKey === true ? positions.key(at) : positions.value(at),
-    }));
-    throw profileFault(path, located);
-  }
+  if (file === undefined) throw profileFault(path, problems.map(locate));
   if (expectedName !== undefined && file.name !== expectedName) {
     const message = `the name is '${file.name}', but the file is called ${basename(path)}`;
-    throw profileFault(path, [{ message, path: 'name', position: positions.value('name') }]);
+    throw profileFault(path, [locate({ path: 'name', message, remedy: `Write 'name: ${expectedName}'.` })]);
   }
-  const roots = [...modelRoots, dirname(path)];
+  const roots = [...new Set([...modelRoots, ...files.map((each) => dirname(each))])];
   const facts = new Map<string, ModelFacts>();
-  for (const { file: modelFile = file.defaults?.file } of Object.values(file.models)) {
+  for (const fields of Object.values(file.models)) {
+    const modelFile = fileOf(withDefaults(file, fields));
     if (modelFile !== undefined && !facts.has(modelFile)) facts.set(modelFile, await lookUp(modelFile, roots));
   }
-  return resolveProfile({ file, origin: path, facts });
+  return resolveProfile({ file, origin: path, files, facts });
 }
 
 async function readText(path: string): Promise<string> {

@@ -9,25 +9,32 @@ export const MAX_REPORTED_PROBLEMS = 32;
 
 export interface LocatedProblem {
   readonly message: string;
+  readonly remedy?: string;
+  /** The file it stands in; absent for the one that was asked for. */
+  readonly file?: string;
   /** Of the wrong value, as in `Fault`; absent for the text as a whole. */
   readonly path?: string;
   readonly position?: { readonly line: number; readonly column: number };
 }
 
-/** `profile_invalid` over at least one problem, the first in the file first. */
+/** `profile_invalid` over at least one problem, the first in the file first; those of files it extends come last. */
 export function profileFault(origin: string, problems: readonly LocatedProblem[]): LlamaestroError {
-  const inOrder = [...problems].sort((a, b) => lineOf(a) - lineOf(b) || columnOf(a) - columnOf(b));
+  const inOrder = [...problems].sort(byPlace);
   const [first] = inOrder;
   const place = first?.position === undefined ? '' : `:${first.position.line}:${first.position.column}`;
   const more = inOrder.length > 1 ? ` (and ${inOrder.length - 1} more)` : '';
-  const details = inOrder.slice(0, MAX_REPORTED_PROBLEMS).map(({ message, path, position }) => ({
+  const details = inOrder.slice(0, MAX_REPORTED_PROBLEMS).map(({ message, path, position, file, remedy }) => ({
     message,
     ...(path === undefined ? {} : { path }),
+    ...(file === undefined ? {} : { file }),
     ...position,
+    ...(remedy === undefined ? {} : { remedy }),
   }));
-  return new LlamaestroError('profile_invalid', `${origin}${place}: ${sentenceOf(first)}${more}`, {
+  const file = first?.file ?? origin;
+  return new LlamaestroError('profile_invalid', `${file}${place}: ${sentenceOf(first)}${more}`, {
     ...(first?.path === undefined || first.path === '' ? {} : { param: first.path }),
-    details: { file: origin, ...first?.position, problems: details },
+    ...(first?.remedy === undefined ? {} : { remedy: first.remedy }),
+    details: { file, ...first?.position, problems: details },
   });
 }
 
@@ -35,7 +42,12 @@ export function profileFault(origin: string, problems: readonly LocatedProblem[]
 function sentenceOf(problem: LocatedProblem | undefined): string {
   if (problem === undefined) return 'not a profile';
   const { path, message } = problem;
-  return message.startsWith('must ') && path !== undefined && path !== '' ? `'${path}' ${message}` : message;
+  return /^(must|is|has) /.test(message) && path !== undefined && path !== '' ? `'${path}' ${message}` : message;
+}
+
+function byPlace(a: LocatedProblem, b: LocatedProblem): number {
+  const foreign = Number(a.file !== undefined) - Number(b.file !== undefined);
+  return foreign || lineOf(a) - lineOf(b) || columnOf(a) - columnOf(b);
 }
 
 function lineOf(problem: LocatedProblem): number {

@@ -20,6 +20,8 @@ export interface Position {
 
 /** Where things stand in a text. Paths are those of `Fault`. */
 export interface Positions {
+  /** Something is written at `path`. */
+  has(path: string): boolean;
   /** Of the value at `path`; where nothing is written there, of the key of the nearest thing around it. */
   value(path: string): Position;
   /** Of the key at `path`; the value's when it stands in no mapping. */
@@ -83,6 +85,7 @@ function positionsIn(text: string): Positions {
     }
   };
   return {
+    has: (path) => offsets.has(path),
     value: (path) => {
       const { key, value } = nearest(path);
       return positionAt(offsets.has(path) ? value : (key ?? value), lineStarts);

@@ -10,6 +10,9 @@ import { LlamaestroError, type ErrorCode } from '../base/errors.js';
 export interface Fault {
   readonly path: string;
   readonly message: string;
+  /** What it must be, in words; absent where the message says all. */
+  readonly expected?: string;
+  readonly value?: unknown;
 }
 
 function pathOf(context: t.Context): string {
@@ -42,8 +45,15 @@ export function faultsOf(codec: t.Mixed, value: unknown): readonly Fault[] {
   for (const error of result.left) {
     const path = pathOf(error.context);
     const expected = error.context.at(-1)?.type.name ?? codec.name;
-    const message = error.message ?? `must be ${expected}, got ${shown(error.value)}`;
-    if (!faults.has(path)) faults.set(path, { path, message });
+    if (faults.has(path)) continue;
+    if (error.message !== undefined) faults.set(path, { path, message: error.message });
+    else
+      faults.set(path, {
+        path,
+        message: `must be ${expected}, got ${shown(error.value)}`,
+        expected,
+        value: error.value,
+      });
   }
   return [...faults.values()].sort((a, b) => b.path.split(/[.[]/).length - a.path.split(/[.[]/).length);
 }
@@ -61,33 +71,4 @@ export function decode<A>(codec: t.Type<A, unknown>, value: unknown, code: Error
 /** Keys of a plain object that are not in `known`, in the order written. */
 export function unknownKeys(value: object, known: readonly string[]): string[] {
   return Object.keys(value).filter((key) => !known.includes(key));
-}
-
-/** A number in [minimum, maximum], optionally whole; its name says so in messages. */
-export function numberIn(
-  minimum: number,
-  maximum: number,
-  kind: 'whole' | 'any' = 'any',
-): t.Type<number, number, unknown> {
-  const name = `a ${kind === 'whole' ? 'whole ' : ''}number from ${minimum} to ${maximum}`;
-  const accepts = (value: unknown): value is number =>
-    typeof value === 'number' && value >= minimum && value <= maximum && (kind === 'any' || Number.isInteger(value));
-  return new t.Type(
-    name,
-    accepts,
-    (value, context) => (accepts(value) ? t.success(value) : t.failure(value, context)),
-    (value) => value,
-  );
-}
-
-/** A string of `minimum` to `maximum` UTF-16 units. */
-export function textOf(minimum: number, maximum: number): t.Type<string, string, unknown> {
-  const accepts = (value: unknown): value is string =>
-    typeof value === 'string' && value.length >= minimum && value.length <= maximum;
-  return new t.Type(
-    `a string of ${minimum} to ${maximum} characters`,
-    accepts,
-    (value, context) => (accepts(value) ? t.success(value) : t.failure(value, context)),
-    (value) => value,
-  );
 }

@@ -1,9 +1,11 @@
 /** How a model is loaded and what memory it takes, in the form that crosses the bus and the journal. Mirrors `engine/engine.ts`. */
 import * as t from 'io-ts';
-import { numberIn, textOf } from './decode.js';
+import { numberIn, textOf } from './shape.js';
+
+export { SamplingCodec, type Sampling } from './sampling.js';
 
 const KV_TYPES = { f32: null, f16: null, bf16: null, q8_0: null, q4_0: null, q4_1: null, q5_0: null, q5_1: null };
-export const KvTypeCodec = t.keyof(KV_TYPES);
+export const KvTypeCodec = t.keyof(KV_TYPES, `one of ${Object.keys(KV_TYPES).join(', ')}`);
 export const PurposeCodec = t.keyof({ generate: null, embed: null, rerank: null, vocab: null });
 
 export const LoadOptionsCodec = t.intersection([
@@ -102,18 +104,14 @@ export type ChatMessage = t.TypeOf<typeof ChatMessageCodec>;
 
 export const PromptCodec = t.union([
   t.type({ kind: t.literal('text'), text: t.string }),
-  t.type({ kind: t.literal('messages'), messages: t.readonlyArray(ChatMessageCodec) }),
+  t.intersection([
+    t.type({ kind: t.literal('messages'), messages: t.readonlyArray(ChatMessageCodec) }),
+    t.partial({
+      thinking: t.boolean,
+      templateArguments: t.record(t.string, t.unknown),
+    }),
+  ]),
   t.type({ kind: t.literal('tokens'), tokens: t.readonlyArray(numberIn(0, 2 ** 31 - 1, 'whole')) }),
 ]);
 /** What a sequence starts from. */
 export type Prompt = t.TypeOf<typeof PromptCodec>;
-
-export const SamplingCodec = t.partial({
-  temperature: numberIn(0, 100),
-  topK: numberIn(0, 2 ** 31 - 1, 'whole'),
-  topP: numberIn(Number.MIN_VALUE, 1),
-  minP: numberIn(0, 1),
-  seed: numberIn(0, 2 ** 32 - 1, 'whole'),
-});
-/** Sampling parameters; absent ones take the engine's defaults. */
-export type Sampling = t.TypeOf<typeof SamplingCodec>;

@@ -3,7 +3,7 @@
  * mean is the doors' business. `null` counts as absent where OpenAI clients send it.
  */
 import * as t from 'io-ts';
-import { numberIn, textOf } from './decode.js';
+import { numberIn, textOf } from './shape.js';
 
 /** Largest `max_tokens` anybody may ask for; the slot's context is the real limit. */
 const MAX_TOKENS = 2 ** 24;

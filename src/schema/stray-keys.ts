@@ -3,6 +3,7 @@
  * ignored in silence. Says nothing about values; what to do about a stray key is the caller's.
  */
 import * as t from 'io-ts';
+import { isReserved } from './shape.js';
 
 export interface StrayKey {
   /** Dotted path of the mapping it stands in, '' for the outermost; as in `Fault`. */
@@ -26,9 +27,17 @@ function fieldsOf(codec: t.Mixed): Readonly<Record<string, t.Mixed>> | undefined
   return parts.includes(undefined) ? undefined : (Object.assign({}, ...parts) as Record<string, t.Mixed>);
 }
 
-/** Stray keys in the order written, outer before inner. Follows objects, records and arrays; stops at unions. */
-export function strayKeys(codec: t.Mixed, value: unknown, path = ''): readonly StrayKey[] {
+/** The one member of a union that is a mapping: what a mapping in its place has to be. */
+function mappingOf(codec: t.Mixed): t.Mixed {
+  if (!(codec instanceof t.UnionType)) return codec;
+  const mappings = (codec.types as readonly t.Mixed[]).filter((member) => fieldsOf(member) !== undefined);
+  return mappings.length === 1 ? (mappings[0] ?? codec) : codec;
+}
+
+/** Stray keys in the order written, outer before inner. Follows objects, records, arrays, and unions with one kind of object. */
+export function strayKeys(declared: t.Mixed, value: unknown, path = ''): readonly StrayKey[] {
   if (typeof value !== 'object' || value === null) return [];
+  const codec = mappingOf(declared);
   if (codec instanceof t.ReadonlyArrayType || codec instanceof t.ArrayType) {
     const items = Array.isArray(value) ? (value as readonly unknown[]) : [];
     return items.flatMap((item, index) => strayKeys(codec.type as t.Mixed, item, pathTo(path, index)));
@@ -41,7 +50,7 @@ export function strayKeys(codec: t.Mixed, value: unknown, path = ''): readonly S
   }
   const fields = fieldsOf(codec);
   if (fields === undefined) return [];
-  const known = Object.keys(fields);
+  const known = Object.keys(fields).filter((key) => fields[key] !== undefined && !isReserved(fields[key]));
   return Object.entries(value).flatMap(([key, item]) => {
     const field = Object.hasOwn(fields, key) ? fields[key] : undefined;
     return field === undefined ? [{ parent: path, key, known }] : strayKeys(field, item, pathTo(path, key));

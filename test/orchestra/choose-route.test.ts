@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
 import { chooseRoute, routableNames } from '../../src/orchestra/choose-route.js';
 import type { Classification } from '../../src/orchestra/classifier.js';
+import type { Profile } from '../../src/schema/profile.js';
 import { modelSpec, profileOf } from '../support/profiles.js';
 
 const judged: Classification = { kind: 'code', complexity: 'moderate', confidence: 0.7, reason: 'a code block' };
@@ -28,7 +29,7 @@ describe('orchestra/choose-route', () => {
   });
 
   it('takes a named model as named, by name or alias', () => {
-    expect(chooseRoute(profile, 'code-model', judged)).to.include({
+    expect(chooseRoute(profile, 'code-model', judged).route).to.include({
       model: 'coder',
       source: 'explicit',
       confidence: 1,
@@ -36,13 +37,26 @@ describe('orchestra/choose-route', () => {
   });
 
   it('takes the first route that holds and whose file is there', () => {
-    expect(chooseRoute(profile, 'auto', judged)).to.include({ model: 'coder', source: 'rules', confidence: 0.7 });
+    expect(chooseRoute(profile, 'auto', judged).route).to.include({ model: 'coder', source: 'rules', confidence: 0.7 });
   });
 
   it('takes the default where no route holds', () => {
-    expect(chooseRoute(profile, 'auto', { ...judged, kind: 'chat' })).to.include({
+    expect(chooseRoute(profile, 'auto', { ...judged, kind: 'chat' }).route).to.include({
       model: 'general',
       source: 'default',
+    });
+  });
+
+  it('names those that stand in for a routed model, as far as their files are there', () => {
+    const fallbacks = { coder: ['gone', 'general'], gone: ['general'] };
+    const names = (requested: string, routes: Profile['routes']): readonly string[] =>
+      chooseRoute({ ...profile, fallbacks, routes }, requested, judged).specs.map(({ name }) => name);
+    expect(names('auto', [{ model: 'coder' }])).to.deep.equal(['coder', 'general']);
+    expect(names('coder', []), 'a request that names a model gets no other').to.deep.equal(['coder']);
+    expect(chooseRoute({ ...profile, fallbacks, routes: [{ model: 'gone' }] }, 'auto', judged).route).to.include({
+      model: 'general',
+      source: 'fallback',
+      reason: "instead of 'gone': its file is missing",
     });
   });
 

@@ -1,9 +1,41 @@
 import { expect } from 'chai';
 import { classify, taskText } from '../../src/orchestra/classifier.js';
-import type { Complexity, Kind } from '../../src/schema/profile.js';
+import type { Complexity, Kind, Rule } from '../../src/schema/profile.js';
 
 const text = (task: string): ReturnType<typeof classify> =>
   classify({ kind: 'messages', messages: [{ role: 'user', content: task }] });
+
+describe('orchestra/classifier: rules of a profile', () => {
+  const by = (task: string, ...rules: readonly Rule[]): ReturnType<typeof classify> =>
+    classify({ kind: 'text', text: task }, rules);
+  const raw = (task: string): ReturnType<typeof classify> =>
+    classify({ kind: 'messages', messages: [{ role: 'user', content: task }] }, [
+      { contains: ['invoice'], kind: 'summary', complexity: 'complex' },
+      { longerThan: 20, complexity: 'moderate' },
+    ]);
+
+  it('go before everything else, the first match deciding, in any case', () => {
+    expect(raw('Check this INVOICE, however long it may be')).to.deep.equal({
+      kind: 'summary',
+      complexity: 'complex',
+      confidence: 1,
+      reason: 'rule 1 of the profile',
+    });
+  });
+
+  it('leave open what they do not say', () => {
+    const judged = raw('Write a Python function that reverses a list');
+    expect(judged).to.include({ kind: 'code', complexity: 'moderate' });
+    expect(judged.reason).to.match(/^rule 2 of the profile, .*python|language/i);
+    expect(judged.confidence).to.be.lessThan(1);
+    expect(raw('Hi')).to.include({ kind: 'chat', complexity: 'simple' });
+  });
+
+  it('count characters', () => {
+    const rule: Rule = { longerThan: 2, shorterThan: 4, kind: 'planning' };
+    expect(['ab', 'abc', 'abcd'].map((task) => by(task, rule).kind)).to.deep.equal(['chat', 'planning', 'chat']);
+  });
+});
 
 describe('orchestra/classifier', () => {
   const kinds: [string, Kind][] = [

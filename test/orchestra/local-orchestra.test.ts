@@ -70,6 +70,20 @@ describe('orchestra/local-orchestra: admission', () => {
     expect(error.message).to.contain('general');
   });
 
+  it('goes to the next of the chain when the chosen model cannot take the request', async () => {
+    const profile = profileOf([modelSpec('general'), modelSpec('long')], { fallbacks: { general: ['long'] } });
+    const parts = await stage(profile);
+    parts.pool.count = (model) => Promise.resolve({ tokens: 60, contextTokensPerSlot: model === 'general' ? 50 : 100 });
+    const run = await parts.orchestra.submit(request());
+    await parts.clock.run(20);
+    await complete(parts);
+    const { route } = await run.result;
+    expect(route).to.include({ model: 'long', source: 'fallback' });
+    expect(route?.reason).to.match(/^instead of 'general': the prompt has 60 tokens/);
+    const named = await refusal(parts.orchestra.submit(request({ model: 'general' })));
+    expect(named.code).to.equal('context_length_exceeded');
+  });
+
   it('accepts nothing that the journal does not hold', async () => {
     const parts = await stage();
     parts.journal.failing = true;

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { LlamaestroError } from '../../src/base/errors.js';
-import { profileOf } from '../support/profiles.js';
+import { LlamaestroError, type ErrorCode } from '../../src/base/errors.js';
+import { modelSpec, profileOf } from '../support/profiles.js';
 import { answersCancels, play, types } from './play.js';
-import { cancelled, delta, FINAL, final, PROFILE, ScriptedHost, STARTED, TIMINGS, USAGE } from './stage.js';
+import { cancelled, delta, FINAL, final, PROFILE, ScriptedHost, STARTED, TIMINGS, USAGE, type Stage } from './stage.js';
 
 describe('orchestra/run-driver: a run that goes well', () => {
   it('tells what happens in order, numbered from 1, and the deltas make the text', async () => {
@@ -74,6 +74,60 @@ describe('orchestra/run-driver: a run that goes well', () => {
     const warnings = accepted?.type === 'accepted' ? accepted.warnings : [];
     expect(warnings.join()).to.contain('5000').and.to.contain('97');
     expect((await play({ maxTokens: 97 })).events[0]).to.deep.include({ warnings: [] });
+  });
+});
+
+describe('orchestra/run-driver: a model that cannot', () => {
+  const chain = { fallbacks: { general: ['small', 'coder'] }, retries: 0 };
+  const models = [modelSpec('general'), modelSpec('small'), modelSpec('coder', { sampling: { topK: 3 } })];
+  const profile = profileOf(models, chain);
+  const refuseFirst =
+    (code: ErrorCode) =>
+    ({ pool }: Stage): void => {
+      const lease = pool.lease.bind(pool);
+      pool.lease = (request, signal) =>
+        request.model === 'general' ? Promise.reject(new LlamaestroError(code, 'it cannot')) : lease(request, signal);
+    };
+
+  it('lets the next of its chain take the task, and says so', async () => {
+    const { clock, host, events, result, journal, run } = await play({}, refuseFirst('load_failed'), profile);
+    host.say([STARTED, delta(0, 'a'), FINAL]);
+    await clock.run(20);
+    expect(types(events).slice(0, 3)).to.deep.equal(['accepted', 'routed', 'routed']);
+    expect(result().route).to.include({
+      model: 'small',
+      source: 'fallback',
+      reason: "instead of 'general': it cannot",
+    });
+    expect(result().attempts.map(({ model, code }) => [model, code])).to.deep.equal([
+      ['general', 'load_failed'],
+      ['small', undefined],
+    ]);
+    expect((await journal.get(run.id))?.route).to.include({ model: 'small', source: 'fallback' });
+  });
+
+  it('goes past a model that has no room for the prompt, and sends the next one what its profile says', async () => {
+    const prepare = (parts: Stage): void => {
+      refuseFirst('does_not_fit')(parts);
+      const { pool } = parts;
+      pool.count = (model: string) =>
+        Promise.resolve({ tokens: 50, contextTokensPerSlot: model === 'small' ? 50 : 99 });
+    };
+    const { host } = await play({}, prepare, profile);
+    expect(host.gens[0]).to.include({ topK: 3 });
+  });
+
+  it('never changes the model behind a first token, for a deadline, or for a request that names one', async () => {
+    const named = await play({ model: 'general' }, refuseFirst('load_failed'), profile);
+    expect(named.result().error?.code).to.equal('load_failed');
+    const cancelled = await play({}, refuseFirst('cancelled'), profile);
+    expect(cancelled.result()).to.include({ status: 'cancelled' });
+    const begun = await play({}, undefined, profile);
+    begun.host.say([STARTED, delta(0, 'a')]);
+    await begun.clock.run(20);
+    begun.pool.lastLease.lose();
+    await begun.clock.run(5000);
+    expect(begun.result().error?.code).to.equal('host_lost');
   });
 });
 

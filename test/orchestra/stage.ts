@@ -165,7 +165,7 @@ export class FakePool implements Pool {
   contextTokensPerSlot(): number | undefined {
     return this.loadedContext;
   }
-  count(): Promise<{ tokens: number; contextTokensPerSlot: number }> {
+  count(_model: string): Promise<{ tokens: number; contextTokensPerSlot: number }> {
     return this.counted();
   }
   apply(): void {}

@@ -19,6 +19,17 @@ describe('pool: memory', () => {
     return bench;
   }
 
+  it('keeps free on a device what the profile says, instead of the usual', async () => {
+    const bench = new Bench({ cpuHeadroomBytes: 0, cpuOverheadBytes: 0 });
+    bench.node.script.bytes = { ...sizes };
+    const [device] = bench.node.script.devices;
+    bench.node.script.devices = [{ ...device!, totalBytes: 100 * MIB, freeBytes: 90 * MIB }];
+    bench.apply([big('a')], { headrooms: { cpu: 40 * MIB } });
+    expect(codeOf(await bench.lease('a').catch((thrown: unknown) => thrown))).to.equal('out_of_memory');
+    bench.apply([big('b')], { headrooms: { cpu: 20 * MIB } });
+    expect((await bench.lease('b')).model).to.equal('b');
+  });
+
   it('unloads an idle model for one that is asked for', async () => {
     const bench = tight([big('a'), big('b')]);
     (await bench.lease('a')).release();

@@ -109,12 +109,19 @@ describe('the catalog of profiles', () => {
       expect(error.param).to.equal('models.fast.slot');
       expect(error.message).to.equal(`${path}:6:5: unknown key 'slot': did you mean 'slots'? (and 1 more)`);
       expect(error.details?.['problems']).to.deep.equal([
-        { path: 'models.fast.slot', line: 6, column: 5, message: "unknown key 'slot': did you mean 'slots'?" },
+        {
+          path: 'models.fast.slot',
+          line: 6,
+          column: 5,
+          message: "unknown key 'slot': did you mean 'slots'?",
+          remedy: "Write 'slots', or remove the key.",
+        },
         {
           path: 'models.fast.threads',
           line: 7,
           column: 14,
           message: 'must be a whole number from 1 to 512, got "many"',
+          remedy: 'Write a whole number from 1 to 512.',
         },
       ]);
       await writeFile(path, text.replace('slot:', 'slots:').replace('many', '4'));

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { checkProfile, purposeOf, withDefaults } from '../../src/profile/profile-check.js';
+import { purposeOf, withDefaults } from '../../src/profile/model-check.js';
+import { checkProfile } from '../../src/profile/profile-check.js';
 import { MAX_MODELS } from '../../src/profile/profile-defaults.js';
 
 type Data = Record<string, unknown>;
@@ -19,7 +20,7 @@ describe('checking a profile', () => {
   });
 
   const NAME_RULE = 'must be a name of 1 to 64 letters, digits, dots, dashes and underscores';
-  const wrong: Readonly<Record<string, readonly [unknown, string]>> = {
+  const wrong: Record<string, readonly [unknown, string]> = {
     'not a mapping': [['a'], ': must be a mapping with version, name, models and flow, got a list of 1'],
     'no version': [{ ...base, version: undefined }, 'version: must be 1, got nothing'],
     'another version': [{ ...base, version: 2 }, 'version: must be 1, got 2'],
@@ -39,7 +40,7 @@ describe('checking a profile', () => {
     ],
     'an unknown key without one': [
       withFlow({ zzz: 1 }),
-      "flow.zzz: unknown key 'zzz': known here: default, router, routes, timeouts, retries",
+      "flow.zzz: unknown key 'zzz': known here: default, router, rules, routes, fallback, timeouts, retries",
     ],
     'an unknown key at the top': [{ ...base, budget: {} }, "budget: unknown key 'budget': did you mean 'budgets'?"],
     'an unknown key deep down': [
@@ -129,6 +130,96 @@ describe('checking a profile', () => {
       `models: ${MAX_MODELS + 1} models are more than ${MAX_MODELS}`,
     ],
   };
+  Object.assign(wrong, {
+    'a budget as a number': [{ ...base, budgets: { cpu: 4 } }, 'budgets.cpu: must be a size such as 512MiB'],
+    'a budget with a stray key': [
+      { ...base, budgets: { cpu: { limt: '1GiB' } } },
+      "budgets.cpu.limt: unknown key 'limt': did you mean 'limit'?",
+    ],
+    'a KV type that does not exist': [withFast({ kv_type: 'q9' }), 'models.fast.kv_type: must be one of f32, f16'],
+    'half a KV type that does not exist': [
+      withFast({ kv_type: { k: 'f16', v: 'q9' } }),
+      'models.fast.kv_type.v: must be one of f32, f16',
+    ],
+    'a quantised half without flash attention': [
+      withFast({ kv_type: { v: 'q8_0' }, flash_attention: 'off' }),
+      'models.fast.kv_type: kv_type q8_0 needs flash attention',
+    ],
+    'a draft model': [withFast({ draft: 'x' }), 'models.fast.draft: is not possible yet: speculative decoding'],
+    'an adapter': [withFast({ lora: [] }), 'models.fast.lora: is not possible yet: adapters'],
+    'a host group': [withFast({ host: 'small' }), 'models.fast.host: is not possible yet: each model has a process'],
+    'a chat template': [withFast({ chat: { template: 'x' } }), 'models.fast.chat.template: is not possible yet'],
+    'several steps': [withFlow({ steps: [] }), 'flow.steps: is not possible yet: version 1 takes one step'],
+    'settings of a breaker': [withFlow({ breaker: {} }), 'flow.breaker: is not possible yet'],
+    labels: [withFlow({ labels: ['a'] }), 'flow.labels: is not possible yet'],
+    'a source without a file': [
+      { ...base, models: { fast: { source: { repo: 'a/b' } } } },
+      "models.fast: the model needs 'file'",
+    ],
+    'a checksum of another kind': [withFast({ source: { sha256: 'abc' } }), 'source.sha256: must be 64 hexadecimal'],
+    'long sequences in a split layout': [
+      withFast({ context: 4096, slots: 4, context_per_slot: 4096 }),
+      'models.fast.context_per_slot: sequences of another length than context / slots need kv_layout unified',
+    ],
+    'sequences longer than everything': [
+      withFast({ context: 4096, context_per_slot: 8192, kv_layout: 'unified' }),
+      'models.fast.context_per_slot: one sequence cannot have 8192 tokens',
+    ],
+    'a main device that nothing asks for': [
+      withFast({ main_device: 'cuda0' }),
+      'models.fast.main_device: main_device alone has no effect',
+    ],
+    'a main device outside of the list': [
+      withFast({ devices: ['cuda1'], split_mode: 'none', main_device: 'cuda0' }),
+      "models.fast.main_device: 'cuda0' is not among the devices",
+    ],
+    'a device twice': [withFast({ devices: ['cuda0', 'cuda0'] }), 'models.fast.devices: a device is named twice'],
+    'the CPU as a device': [withFast({ devices: ['cpu'] }), 'models.fast.devices: the CPU is always used'],
+    'no share for anybody': [withFast({ tensor_split: [0, 0] }), 'models.fast.tensor_split: no device gets a share'],
+    'shares for other devices': [
+      withFast({ devices: ['cuda0'], tensor_split: [1, 2] }),
+      'models.fast.tensor_split: 2 shares for 1 devices',
+    ],
+    'too many devices': [
+      withFast({ devices: Array.from({ length: 17 }, (_, index) => `cuda${index}`) }),
+      'models.fast.devices: has 17 items, of which there may be 16',
+    ],
+    'a split of a model on the CPU': [
+      withFast({ gpu_layers: 0, split_mode: 'layer' }),
+      'models.fast.split_mode: split_mode has no effect on a model that is on the CPU',
+    ],
+    'sampling of an embedder': [
+      withModels({ e: { file: 'e', role: 'embedder', sampling: { seed: 1 } } }),
+      'models.e.sampling: sampling has no effect on a model of purpose embed',
+    ],
+    'a parameter both forced and stripped': [
+      withFast({ force: { seed: 1 }, strip: ['seed'] }),
+      "models.fast.strip: 'seed' is both forced and stripped",
+    ],
+    'a parameter that does not exist': [withFast({ strip: ['topk'] }), 'models.fast.strip[0]: must be one of'],
+    'a forced value out of range': [
+      withFast({ force: { top_p: 0 } }),
+      'models.fast.force.top_p: must be a number above 0',
+    ],
+    'a rule that says nothing': [withFlow({ rules: [{ contains: ['x'] }] }), 'flow.rules[0]: the rule says nothing'],
+    'a rule for no text': [
+      withFlow({ rules: [{ contains: [], kind: 'code' }] }),
+      'flow.rules[0].contains: no task can hold one of no texts',
+    ],
+    'a rule for no length': [
+      withFlow({ rules: [{ longer_than: 10, shorter_than: 11, kind: 'code' }] }),
+      'flow.rules[0].shorter_than: no task is longer than 10 and shorter than 11',
+    ],
+    'a fallback from nobody': [
+      withFlow({ fallback: { nobody: [] } }),
+      "flow.fallback.nobody: there is no model 'nobody'",
+    ],
+    'a fallback to nobody': [withFlow({ fallback: { fast: ['nobody'] } }), 'flow.fallback.fast[0]: there is no model'],
+    'a fallback to itself': [
+      withFlow({ fallback: { fast: ['fast'] } }),
+      "flow.fallback.fast[0]: 'fast' cannot stand in",
+    ],
+  } satisfies Record<string, readonly [unknown, string]>);
   for (const [name, [data, expected]] of Object.entries(wrong)) {
     it(`refuses ${name}`, () => {
       const problems = problemsOf(data);
@@ -136,6 +227,30 @@ describe('checking a profile', () => {
         problems.some((problem) => problem.includes(expected)),
         problems.join('\n'),
       ).to.equal(true);
+    });
+  }
+
+  it('says how to mend each', () => {
+    for (const [name, [data]] of Object.entries(wrong)) {
+      const remedies = checkProfile(data).problems.map(({ remedy }) => remedy);
+      expect(
+        remedies.every((remedy) => /^[A-Z].*\.$/s.test(remedy)),
+        `${name}: ${remedies.join(' | ')}`,
+      ).to.equal(true);
+    }
+  });
+
+  const units: readonly (readonly [Data, string])[] = [
+    [{ ...base, budgets: { cpu: '22G' } }, 'Write 22GiB (or 22GB for powers of ten).'],
+    [{ ...base, budgets: { cpu: '22gib' } }, 'Write 22GiB.'],
+    [{ ...base, budgets: { cpu: 'much' } }, 'Write a size such as 512MiB, 24GiB or 2GB, or a mapping with limit'],
+    [withFast({ ttl: 300 }), 'Write 300s.'],
+    [withFast({ ttl: '5 min' }), 'Write 5m.'],
+    [withFast({ ttl: '1d' }), 'Write a duration such as 250ms, 30s, 5m or 1h.'],
+  ];
+  for (const [data, expected] of units) {
+    it(`knows the unit that was meant: ${expected}`, () => {
+      expect(checkProfile(data).problems[0]?.remedy).to.contain(expected);
     });
   }
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { checkProfile } from '../../src/profile/profile-check.js';
-import { configHashOf, resolveProfile } from '../../src/profile/profile-resolver.js';
+import { configHashOf } from '../../src/profile/model-spec.js';
+import { resolveProfile } from '../../src/profile/profile-resolver.js';
 import type { Profile } from '../../src/schema/profile.js';
 import type { ModelFacts } from '../../src/store/model-facts.js';
 import { damagedFacts, goodFacts, missingFacts } from './facts.js';
@@ -18,6 +19,10 @@ function resolved(data: Record<string, unknown>, facts: Record<string, ModelFact
   return resolveProfile({ file, origin: '/p/test.yaml', facts: known });
 }
 
+function fastProfile(fields: Record<string, unknown>): Profile {
+  return resolved({ models: { fast: { file: 'fast.gguf', ...fields } } });
+}
+
 function fast(fields: Record<string, unknown>, facts?: ModelFacts): Profile['models'][number] {
   const models = { fast: { file: 'fast.gguf', ...fields } };
   const [model] = resolved({ models }, facts === undefined ? {} : { 'fast.gguf': facts }).models;
@@ -33,10 +38,15 @@ describe('resolving a profile', () => {
       origin: '/p/test.yaml',
       router: undefined,
       defaultModel: 'fast',
+      rules: [],
       routes: [],
+      fallbacks: {},
       timeouts: { queueMs: 30_000, requestMs: 600_000, loadMs: 120_000, ackMs: 5000, tokenMs: 60_000 },
       retries: 2,
       budgets: {},
+      headrooms: {},
+      reload: 'manual',
+      files: [],
       warnings: [],
     });
     const { configHash, ...model } = models[0]!;
@@ -49,6 +59,9 @@ describe('resolving a profile', () => {
       capabilities: [],
       load: { file: '/m/fast.gguf', purpose: 'generate', contextTokens: 4096, slots: 1 },
       sampling: {},
+      forced: { sampling: {} },
+      stripped: [],
+      chat: {},
       residency: 'on-demand',
       pinned: false,
       ttlMs: 300_000,
@@ -66,7 +79,16 @@ describe('resolving a profile', () => {
       context: 8192,
       slots: 4,
       gpu_layers: 'auto',
-      kv_type: 'q8_0',
+      kv_type: { k: 'q8_0' },
+      context_per_slot: 4096,
+      devices: ['cuda0', 'cuda1'],
+      split_mode: 'none',
+      main_device: 'cuda1',
+      tensor_split: [1, 2],
+      cpu_moe_layers: 3,
+      tensor_overrides: [{ pattern: 'exps', device: 'cuda0' }],
+      chunk_tokens: 64,
+      prefix_cache: '1GiB',
       kv_layout: 'unified',
       flash_attention: 'on',
       threads: 2,
@@ -76,6 +98,9 @@ describe('resolving a profile', () => {
       ttl: '90s',
       priority: 9,
       sampling: { temperature: 0, top_k: 1, top_p: 0.5, min_p: 0 },
+      force: { temperature: 0.5, max_tokens: 7, stop: ['x'] },
+      strip: ['top_k', 'ignore_eos'],
+      chat: { thinking: false, arguments: { style: 'short' } },
       source: { repo: 'a/b', bytes: '1GiB' },
     });
     const { configHash, ...rest } = model;
@@ -92,10 +117,18 @@ describe('resolving a profile', () => {
         contextTokens: 8192,
         slots: 4,
         gpuLayers: 'auto',
+        contextTokensPerSlot: 4096,
         kvTypeK: 'q8_0',
-        kvTypeV: 'q8_0',
         flashAttention: 'on',
         kvLayout: 'unified',
+        devices: ['cuda0', 'cuda1'],
+        splitMode: 'none',
+        mainDevice: 'cuda1',
+        tensorSplit: [1, 2],
+        cpuMoeLayers: 3,
+        tensorOverrides: [{ pattern: 'exps', device: 'cuda0' }],
+        chunkTokens: 64,
+        prefixCacheBytes: 2 ** 30,
         threads: 2,
         mmap: true,
       },
@@ -104,7 +137,10 @@ describe('resolving a profile', () => {
       pinned: true,
       ttlMs: 90_000,
       priority: 9,
-      source: { repo: 'a/b', bytes: '1GiB' },
+      forced: { sampling: { temperature: 0.5 }, maxTokens: 7, stop: ['x'] },
+      stripped: ['topK', 'ignoreEos'],
+      chat: { thinking: false, templateArguments: { style: 'short' } },
+      source: { repo: 'a/b', bytes: 2 ** 30 },
       available: true,
     });
   });
@@ -122,10 +158,11 @@ describe('resolving a profile', () => {
 
   it('converts budgets and timeouts', () => {
     const profile = resolved({
-      budgets: { cpu: '2GiB', cuda0: '500MB' },
+      budgets: { cpu: '2GiB', cuda0: { limit: '500MB', headroom: '1GiB' }, cuda1: { headroom: '0B' } },
       flow: { default: 'fast', retries: 0, timeouts: { queue: '1.5s', token: '2m', ack: '250ms' } },
     });
     expect(profile.budgets).to.deep.equal({ cpu: 2 ** 31, cuda0: 5e8 });
+    expect(profile.headrooms).to.deep.equal({ cuda0: 2 ** 30, cuda1: 0 });
     expect(profile.timeouts).to.include({ queueMs: 1500, tokenMs: 120_000, ackMs: 250, requestMs: 600_000 });
     expect(profile.retries).to.equal(0);
   });
@@ -137,10 +174,12 @@ describe('resolving a profile', () => {
         default: 'quick',
         router: 'deep',
         routes: [{ when: { kind: 'code', complexity: 'simple' }, model: 'deep' }],
+        fallback: { deep: ['quick'] },
       },
     });
     expect(profile).to.include({ defaultModel: 'fast', router: 'slow' });
     expect(profile.routes).to.deep.equal([{ model: 'slow', kind: 'code', complexity: 'simple' }]);
+    expect(profile.fallbacks).to.deep.equal({ slow: ['fast'] });
   });
 
   it('gives no slot more context by default than the model was trained for', () => {
@@ -154,6 +193,30 @@ describe('resolving a profile', () => {
     expect(profile.models[0]).to.include({ available: false });
     expect(profile.models[0]?.load.file).to.equal('/home/models/fast.gguf');
     expect(profile.warnings).to.deep.equal(["model 'fast': there is no file /home/models/fast.gguf"]);
+  });
+
+  it('expects a model without a file where its source says', () => {
+    const models = { fast: { source: { repo: 'org/name', file: 'x.gguf' } } };
+    const profile = resolved({ models }, { 'org/name/x.gguf': missingFacts('/m/org/name/x.gguf') });
+    expect(profile.models[0]?.load.file).to.equal('/m/org/name/x.gguf');
+  });
+
+  it('warns of a file of another size, and of settings without an effect', () => {
+    const other = fastProfile({ source: { bytes: '1000B' } });
+    expect(other.warnings).to.deep.equal(["model 'fast': the file has 2000 bytes, its source says 1000"]);
+    expect(fastProfile({ source: { bytes: '2000B' } }).warnings).to.deep.equal([]);
+    expect(fastProfile({ residency: 'resident', ttl: '1s' }).warnings.join()).to.contain('ttl has no effect');
+    expect(fastProfile({ pin: true, ttl: '1s' }).warnings.join()).to.contain('ttl has no effect');
+    const mute = { 'fast.gguf': goodFacts('/m', { hasChatTemplate: false }) };
+    const chat = resolved({ models: { fast: { file: 'fast.gguf', chat: { thinking: true } } } }, mute);
+    expect(chat.warnings.join()).to.contain('no chat template');
+  });
+
+  it('reads rules in any case', () => {
+    const rules = [{ contains: ['SQL'], longer_than: 5, shorter_than: 9, kind: 'code', complexity: 'simple' }];
+    expect(resolved({ flow: { default: 'fast', rules } }).rules).to.deep.equal([
+      { contains: ['sql'], longerThan: 5, shorterThan: 9, kind: 'code', complexity: 'simple' },
+    ]);
   });
 
   it('warns of a damaged file, a context too long, a model without text, and dead routes', () => {

@@ -16,12 +16,16 @@ describe('stray keys', () => {
     expect(found(value)).to.deep.equal(['|x', 'inner|y', 'list[1]|z', 'byName.any|q']);
   });
 
+  it('are found in the one kind of object that a union has', () => {
+    expect(found({ inner: { a: 1 }, list: [], either: { a: 1, x: 2 } })).to.deep.equal(['either|x']);
+  });
+
   it('come with the keys that are known there', () => {
     expect(strayKeys(Codec, { inner: { c: 1 } })[0]?.known).to.deep.equal(['a', 'b']);
   });
 
   it('are not sought where a value has another shape', () => {
-    expect(found({ inner: 5, list: { x: 1 }, byName: [], either: { x: 1 } })).to.deep.equal([]);
+    expect(found({ inner: 5, list: { x: 1 }, byName: [], either: 1 })).to.deep.equal([]);
     expect(found(null)).to.deep.equal([]);
   });
 
