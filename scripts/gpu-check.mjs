@@ -5,7 +5,8 @@
  *   scripts/gpu-check.sh [--budget SECONDS] …    there, in a copy of this checkout with .gpu-bundle: again until it says
  *                                                "complete"; each call goes on where the last one stopped
  * Options of the second: --budget (540), --gpu cuda|cpu (cuda), --shape 600m|150m|15m, --only STEP. The outcome is one
- * JSON file, build-gpu/gpu-check.json, and a copy in $OUT where that is set.
+ * JSON file, build-gpu/gpu-check.json, and a copy in $OUT where that is set. --gpu cpu --shape 15m tries the check itself
+ * on a machine without a GPU; its file says "dryRun": true.
  */
 import { parseArgs } from 'node:util';
 import { ScriptError, exitStatus, runMain } from './lib/script-error.mjs';

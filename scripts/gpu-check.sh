@@ -3,6 +3,9 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 work="$root/build-gpu"
-mkdir -p "$work"
-[ -x "$work/node" ] || tar -xJf "$root/.gpu-bundle/node.tar.xz" -C "$work"
+if [ ! -x "$work/node" ]; then
+  mkdir -p "$work/node-staging"
+  tar -xJf "$root/.gpu-bundle/node.tar.xz" -C "$work/node-staging"
+  mv "$work/node-staging/node" "$work/node"
+fi
 exec "$work/node" "$root/scripts/gpu-check.mjs" run "$@"

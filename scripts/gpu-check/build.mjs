@@ -3,20 +3,22 @@
  * Unpacks the bundle and builds the addon and llama-server with cmake and ninja, without npm. A build that does not end
  * in time is stopped; ninja keeps what it has.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { appendFileSync, cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { run } from '../lib/exec.mjs';
 import { buildDir, rootDir, vendoredLlamaDir } from '../lib/paths.mjs';
+import { ScriptError } from '../lib/script-error.mjs';
 import { chooseGpu, lookForGpus } from '../setup/gpu.mjs';
 import { partFile } from './bundle.mjs';
-import { OutOfTime, workDir } from './context.mjs';
+import { inTime, workDir } from './context.mjs';
 
-/** Kept free at the end of a call for writing the result. */
-const marginMs = 10_000;
 const peerDir = path.join(workDir, 'peer');
+const peerSource = path.join(workDir, 'peer-source');
+/** Things come to be whole here, and are moved to their places then. */
+const stagingDir = path.join(workDir, 'staging');
+/** Of the output of a build that failed. */
+const shownLines = 60;
 /** Where llama-server comes to lie. */
 export const peerBinary = path.join(workDir, 'peer-build', 'bin', 'llama-server');
 
@@ -25,22 +27,38 @@ export const peerBinary = path.join(workDir, 'peer-build', 'bin', 'llama-server'
 /** @returns {Promise<string>} */
 export async function unpack() {
   const missing = [
-    { part: 'packages', into: rootDir, made: path.join(rootDir, 'node_modules') },
-    { part: 'source', into: path.dirname(vendoredLlamaDir), made: vendoredLlamaDir },
-    { part: 'dist', into: rootDir, made: path.join(rootDir, 'dist') },
-    { part: 'peer', into: workDir, made: peerDir },
+    { part: 'packages', made: path.join(rootDir, 'node_modules') },
+    { part: 'source', made: vendoredLlamaDir },
+    { part: 'dist', made: path.join(rootDir, 'dist') },
+    { part: 'peer', made: peerDir },
   ].filter(({ made }) => !existsSync(made));
-  for (const { part, into } of missing) {
-    mkdirSync(into, { recursive: true });
-    await run('tar', ['-xJf', partFile(part), '-C', into], { what: `unpacking ${part}` });
+  for (const { part, made } of missing) {
+    await staged(made, (into) => run('tar', ['-xJf', partFile(part), '-C', into], { what: `unpacking ${part}` }));
   }
-  // The peer's tree is ours with the files of upstream in place of those we patch, and with the tools.
-  const whole = path.join(workDir, 'peer-source');
-  if (!existsSync(whole)) {
-    cpSync(vendoredLlamaDir, whole, { recursive: true });
-    cpSync(peerDir, whole, { recursive: true, force: true });
-  }
+  if (!existsSync(peerSource)) await staged(peerSource, wholePeer);
   return missing.map(({ part }) => part).join(', ') || 'everything was there';
+}
+
+/**
+ * The peer's tree is ours with the files of upstream in place of those we patch, and with the tools.
+ * @param {string} into
+ */
+function wholePeer(into) {
+  const tree = path.join(into, path.basename(peerSource));
+  cpSync(vendoredLlamaDir, tree, { recursive: true });
+  cpSync(peerDir, tree, { recursive: true, force: true });
+}
+
+/**
+ * @param {string} made
+ * @param {(into: string) => unknown} make makes what has the name of `made` in the folder that it gets
+ */
+async function staged(made, make) {
+  rmSync(stagingDir, { recursive: true, force: true });
+  mkdirSync(stagingDir, { recursive: true });
+  await make(stagingDir);
+  mkdirSync(path.dirname(made), { recursive: true });
+  renameSync(path.join(stagingDir, path.basename(made)), made);
 }
 
 /**
@@ -71,12 +89,13 @@ export async function buildAddon(context) {
 export async function buildPeer(context) {
   const gpu = chooseGpu(context.gpu, lookForGpus(), process.env.CUDA_ARCHITECTURES);
   const tree = path.join(workDir, 'peer-build');
-  await configure(context, path.join(workDir, 'peer-source'), tree, gpu, {
+  await configure(context, peerSource, tree, gpu, {
     BUILD_SHARED_LIBS: 'OFF',
     LLAMA_BUILD_TESTS: 'OFF',
     LLAMA_BUILD_EXAMPLES: 'OFF',
     LLAMA_BUILD_APP: 'OFF',
     LLAMA_OPENSSL: 'OFF',
+    LLAMA_BUILD_UI: 'OFF',
     LLAMA_USE_PREBUILT_UI: 'OFF',
     GGML_CUDA: gpu.gpu === 'cuda' ? 'ON' : 'OFF',
     GGML_CUDA_NCCL: 'OFF',
@@ -98,7 +117,7 @@ function configure(context, source, tree, gpu, options) {
     ([key, value]) => `-D${key}=${value}`,
   );
   const env = { ...process.env, ...(gpu.nvcc ? { CUDACXX: gpu.nvcc } : {}) };
-  return inTime(context, 'cmake', ['-G', 'Ninja', '-S', source, '-B', tree, ...defined], env);
+  return compile(context, 'cmake', ['-G', 'Ninja', '-S', source, '-B', tree, ...defined], env);
 }
 
 /**
@@ -107,7 +126,7 @@ function configure(context, source, tree, gpu, options) {
  * @param {string} target
  */
 function build(context, tree, target) {
-  return inTime(context, 'ninja', ['-C', tree, target], process.env);
+  return compile(context, 'ninja', ['-C', tree, target], process.env);
 }
 
 /**
@@ -116,21 +135,11 @@ function build(context, tree, target) {
  * @param {readonly string[]} args
  * @param {Record<string, string | undefined>} env
  */
-async function inTime(context, command, args, env) {
+async function compile(context, command, args, env) {
+  const { output, failure } = await inTime(context, command, args, env);
   const logFile = path.join(workDir, `${command}.log`);
-  const log = openSync(logFile, 'a');
-  const child = spawn(command, args, { env, stdio: ['ignore', log, log], detached: true });
-  let isLate = false;
-  const timer = setTimeout(
-    () => {
-      isLate = true;
-      // ninja passes the signal to the compilers, which are in its process group.
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
-    },
-    Math.max(0, context.leftMs() - marginMs),
-  );
-  const [status] = await once(child, 'exit');
-  clearTimeout(timer);
-  if (isLate) throw new OutOfTime(`${command} was stopped`);
-  if (status !== 0) throw new Error(`${command} ended with status ${status}; see ${path.relative(rootDir, logFile)}`);
+  appendFileSync(logFile, output);
+  if (failure === undefined) return;
+  const logLines = output.trim().split('\n').slice(-shownLines);
+  throw new ScriptError(`${command}: ${failure}; see ${path.relative(rootDir, logFile)}`, { logLines });
 }

@@ -21,6 +21,8 @@ const mostBytes = 64 * 2 ** 20;
 const leftOut = ['openai', 'prettier', 'typescript', 'eslint', 'typescript-eslint', 'typedoc', 'c8'];
 /** The correction without which llama-server dies on CPUs with AMX when GCC 12 built it. */
 const peerPatch = path.join(rootDir, 'vendor', 'patches', 'amx-tile-config.patch');
+/** What llama-server is built from beside our own tree; the second one makes the pages that it shows, here none. */
+const peerFiles = ['tools', 'scripts/ui-assets.cmake'];
 
 /** @returns {Promise<void>} */
 export async function makeBundle() {
@@ -82,7 +84,7 @@ async function unpackPeer(work) {
   await run('git', ['clone', '-q', '--bare', path.join(work, pin.bundle), bare], step);
   const patched = readFileSync(path.join(vendoredLlamaDir, '.patched-files'), 'utf8').split('\n').filter(Boolean);
   const tar = path.join(work, 'peer.tar');
-  await run('git', [`--git-dir=${bare}`, 'archive', `--output=${tar}`, 'HEAD', 'tools', ...patched], step);
+  await run('git', [`--git-dir=${bare}`, 'archive', `--output=${tar}`, 'HEAD', ...peerFiles, ...patched], step);
   const peer = path.join(work, 'peer');
   mkdirSync(peer);
   await run('tar', ['-xf', tar, '-C', peer], step);

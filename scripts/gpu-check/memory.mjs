@@ -3,8 +3,7 @@
  * What was planned against what was allocated and what the device itself says, for several ways to place a model. Each
  * in a process of its own: a device gives a context's own memory back only when its process ends.
  */
-import { capture } from '../lib/exec.mjs';
-import { rootDir } from '../lib/paths.mjs';
+import { inTime } from './context.mjs';
 import { modelFile } from './speed.mjs';
 
 /** Load options, by what they show. */
@@ -40,19 +39,24 @@ const probe = `
 
 /**
  * @param {import('./context.mjs').CheckContext} context
- * @returns {Promise<object>}
+ * @returns {Record<string, () => Promise<object>>}
  */
-export function compareMemory(context) {
-  /** @type {Record<string, unknown>} */
-  const rows = {};
-  for (const [name, way] of Object.entries(ways)) {
+export function memoryParts(context) {
+  const parts = Object.entries(ways).map(([name, way]) => {
     const options = { file: modelFile(context.shape), purpose: 'generate', contextTokens: 8192, slots: 4, ...way };
-    const args = ['--input-type=module', '-e', probe, JSON.stringify(options)];
-    const ran = capture(process.execPath, args, { cwd: rootDir, timeoutMs: 60_000 });
-    rows[name] = ran?.status === 0 ? comparison(ran.output) : { failure: ran?.output.slice(-2000) };
-    context.say(`  ${name}: ${JSON.stringify(rows[name])}`);
-  }
-  return Promise.resolve(rows);
+    return /** @type {const} */ ([name, () => compare(context, options)]);
+  });
+  return Object.fromEntries(parts);
+}
+
+/**
+ * @param {import('./context.mjs').CheckContext} context
+ * @param {object} options
+ */
+async function compare(context, options) {
+  const args = ['--input-type=module', '-e', probe, JSON.stringify(options)];
+  const { output, failure } = await inTime(context, process.execPath, args);
+  return failure === undefined ? comparison(output) : { failure };
 }
 
 /** @param {string} output */
@@ -74,5 +78,5 @@ function comparison(output) {
     deviceBytesAfterLoad: before[device] - loaded[device],
     deviceBytesAfterUse: before[device] - used[device],
   }));
-  return { devices, ...(error === undefined ? {} : { error }) };
+  return { devices, ...(error === undefined ? {} : { failure: error }) };
 }

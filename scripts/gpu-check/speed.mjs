@@ -3,14 +3,40 @@
  * The measurements against llama-server of the same source: the scripts of bench/, with everything on the GPU. Their
  * printed lines go into the result as they are.
  */
-import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { capture } from '../lib/exec.mjs';
 import { rootDir } from '../lib/paths.mjs';
 import { makeModels } from '../make-models/index.mjs';
 import { peerBinary } from './build.mjs';
+import { inTime } from './context.mjs';
 
 const modelsDir = path.join(rootDir, '.cache', 'models');
+
+/**
+ * Scripts of bench/ by what they show. `trial`: their sizes where only the check itself is tried, on a CPU.
+ * @type {Record<string, { script: string, peer: boolean, whole: string, trial: string }>}
+ */
+const runs = {
+  throughput: {
+    script: 'streams',
+    peer: true,
+    whole: '--streams 1,8,32 --rounds 2',
+    trial: '--streams 1,2 --tokens 16 --rounds 1',
+  },
+  'prefix sharing': { script: 'shared-prefix', peer: true, whole: '--rounds 3', trial: '--requests 8 --rounds 1' },
+  cancel: { script: 'cancel-prefill', peer: true, whole: '--rounds 2', trial: '--prompt 2000 --rounds 1' },
+  'behind a long prompt': {
+    script: 'behind-long-prompt',
+    peer: true,
+    whole: '--rounds 2',
+    trial: '--long 1500 --rounds 1',
+  },
+  'cost of HTTP': {
+    script: 'engine-over-http',
+    peer: false,
+    whole: '--streams 8 --rounds 2',
+    trial: '--streams 2 --tokens 16 --rounds 1',
+  },
+};
 
 /** @param {string} shape */
 function setOf(shape) {
@@ -33,28 +59,22 @@ export async function makeModel({ shape }) {
 
 /**
  * @param {import('./context.mjs').CheckContext} context
- * @returns {Promise<Record<string, unknown>>}
+ * @returns {Record<string, () => Promise<object>>}
  */
-export function compareSpeed(context) {
-  const model = ['--model', modelFile(context.shape)];
-  const both = [...model, '--peer', peerBinary];
-  /** @type {Record<string, string[]>} */
-  const runs = {
-    throughput: ['bench/streams.mjs', ...both, '--streams', '1,8,32', '--rounds', '2'],
-    'prefix sharing': ['bench/shared-prefix.mjs', ...both],
-    cancel: ['bench/cancel-prefill.mjs', ...both],
-    'cost of HTTP': ['bench/engine-over-http.mjs', ...model, '--streams', '8', '--rounds', '2'],
-  };
-  /** @type {Record<string, unknown>} */
-  const results = {};
-  for (const [name, [script = '', ...args]] of Object.entries(runs)) {
-    if (!existsSync(path.join(rootDir, script))) throw new Error(`${script} is missing`);
-    const ran = capture(process.execPath, [script, ...args], {
-      cwd: rootDir,
-      timeoutMs: Math.max(1000, context.leftMs() - 10_000),
-    });
-    results[name] = { status: ran?.status, lines: ran?.output.trim().split('\n') };
-    context.say(`  ${name}: ${ran?.output.trim()}`);
-  }
-  return Promise.resolve(results);
+export function speedParts(context) {
+  const parts = Object.entries(runs).map(([name, { script, peer, whole, trial }]) => {
+    const sides = ['--model', modelFile(context.shape), ...(peer ? ['--peer', peerBinary] : [])];
+    const size = (context.gpu === 'cpu' ? trial : whole).split(' ');
+    return /** @type {const} */ ([name, () => measure(context, [`bench/${script}.mjs`, ...sides, ...size])]);
+  });
+  return Object.fromEntries(parts);
+}
+
+/**
+ * @param {import('./context.mjs').CheckContext} context
+ * @param {readonly string[]} args
+ */
+async function measure(context, args) {
+  const { output, failure } = await inTime(context, process.execPath, args);
+  return { lines: output.trim().split('\n'), ...(failure === undefined ? {} : { failure }) };
 }

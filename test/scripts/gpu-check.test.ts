@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { OutOfTime } from '../../scripts/gpu-check/context.mjs';
+import { runParts } from '../../scripts/gpu-check/parts.mjs';
 
 const script = fileURLToPath(new URL('../../scripts/gpu-check.mjs', import.meta.url));
 
@@ -22,7 +24,7 @@ describe('scripts/gpu-check', () => {
     expect(status, stderr).to.equal(0);
     expect(stdout).to.include('ok machine');
     const result = JSON.parse(readFileSync(path.join(out, 'gpu-check.json'), 'utf8')) as Record<string, unknown>;
-    expect(result['machine']).to.have.nested.property('outcome.node', process.version);
+    expect(result['steps']).to.have.nested.property('machine.outcome.node', process.version);
   });
 
   it('begins no step for which its time does not suffice, and says that there is more to do', () => {
@@ -37,5 +39,41 @@ describe('scripts/gpu-check', () => {
     const { status, stderr } = check('run', '--only', 'nothing');
     expect(status).to.not.equal(0);
     expect(stderr).to.include('unpack, machine, addon');
+  });
+});
+
+describe('a step of several parts', () => {
+  const budgetMs = 1000;
+  const call = (leftMs: number) => ({ budgetMs, leftMs: () => leftMs, say: () => undefined });
+  const good = (name: string) => () => Promise.resolve({ name });
+  const late = () => Promise.reject(new OutOfTime('it was stopped'));
+
+  /** What comes out of one call, or the words of its end. */
+  function outcome(leftMs: number, parts: Record<string, () => Promise<object>>, done: Record<string, object>) {
+    const said = (error: unknown): string => (error as Error).message;
+    return runParts(call(leftMs), parts, { leastMs: 100, done, keep: () => undefined }).catch(said);
+  }
+
+  it('goes on where the last call stopped', async () => {
+    const done: Record<string, object> = {};
+    expect(await outcome(500, { one: good('1'), two: late, three: good('3') }, done)).to.equal('it was stopped');
+    expect(done).to.deep.equal({ one: { name: '1' } });
+    const parts = { one: late, two: good('2'), three: good('3') };
+    expect(await outcome(500, parts, done)).to.deep.equal({
+      one: { name: '1' },
+      two: { name: '2' },
+      three: { name: '3' },
+    });
+  });
+
+  it('begins no part for which the time does not suffice', async () => {
+    expect(await outcome(99, { one: good('1') }, {})).to.equal('before one');
+  });
+
+  it('gives up a part that a whole call was not enough for, and does the others', async () => {
+    const done = {};
+    await outcome(budgetMs, { one: late, two: good('2') }, done);
+    expect(done).to.have.nested.property('one.failure', 'it was stopped after 1 s, a whole call');
+    expect(done).to.have.property('two');
   });
 });
