@@ -6,17 +6,43 @@
 #include "log-hub.h"
 
 namespace llamaestro {
+namespace {
+
+// Where a device has far more arithmetic than it needs for a few rows, many more cost nothing.
+constexpr uint32_t kPaddingOnCpu = 2;
+constexpr uint32_t kPaddingOnGpu = 8;
+
+SchedulerLimits limitsOf(const ContextShape& shape, bool isAbortable) {
+  SchedulerLimits limits;
+  limits.chunkTokens = shape.chunkTokens;
+  limits.batchTokens = shape.batchTokens;
+  // Recurrent states are computed in equal counts and consecutive slots whatever the layout.
+  limits.unified = shape.unified && isAbortable;
+  limits.alone = shape.alone;
+  limits.minTokensToMove = shape.minTokensToMove;
+  // Cells that are shared are counted.
+  limits.mostPadding = shape.unified ? 0 : shape.allOnCpu ? kPaddingOnCpu : kPaddingOnGpu;
+  return limits;
+}
+
+DecodeRow paddingRow(uint32_t slot) {
+  DecodeRow row;
+  row.slot = static_cast<llama_seq_id>(slot);
+  row.tokens.push_back(0);
+  return row;
+}
+
+}  // namespace
 
 DecodeLoop::DecodeLoop(LoopParts parts)
     : parts_(std::move(parts)),
       memory_(llama_get_memory(parts_.context)),
-      // Recurrent states are computed in equal counts and consecutive slots whatever the layout.
-      limits_{parts_.shape.chunkTokens, parts_.shape.batchTokens, parts_.shape.unified && parts_.model.isAbortable(),
-              parts_.shape.alone, parts_.shape.minTokensToMove},
+      limits_(limitsOf(parts_.shape, parts_.model.isAbortable())),
       room_{parts_.shape.slots, parts_.shape.unified ? parts_.shape.cells : 0},
       cache_(parts_.context, parts_.shape, parts_.counters),
       mailbox_(kMaxWaitingSequences + kMaxSlots),
-      usedSlots_(parts_.shape.slots, false) {}
+      usedSlots_(parts_.shape.slots, false),
+      samplers_(std::max(1u, std::min(parts_.samplingThreads, parts_.shape.slots)) - 1) {}
 
 bool DecodeLoop::post(std::shared_ptr<Sequence> sequence) {
   return mailbox_.post(std::move(sequence)) == Mailbox<SequencePtr>::Post::Taken;
@@ -34,6 +60,8 @@ void DecodeLoop::run() {
         makeRoomForStep();
         step();
       }
+      if (active_.empty()) tellUntold();  // nothing is computed meanwhile
+      endTold();
     } catch (...) {
       // Nothing above is expected to throw but for want of memory; whoever runs is told, and the engine goes on.
       const Error error = currentError();
@@ -90,6 +118,11 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
   std::vector<DecodeRow> rows;
   std::vector<SequencePtr> owners;
   for (const PlannedRow& one : call.rows) {
+    if (one.padding) {
+      rows.push_back(paddingRow(*one.padding));
+      owners.push_back(nullptr);
+      continue;
+    }
     const SequencePtr& sequence = planned[one.view];
     if (sequence->cancelled.load() || sequence->slot == Sequence::kNoSlot) continue;
     DecodeRow row;
@@ -101,70 +134,54 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
     rows.push_back(std::move(row));
     owners.push_back(sequence);
   }
-  if (rows.empty()) return;
+  if (std::all_of(owners.begin(), owners.end(), [](const SequencePtr& owner) { return !owner; })) return;
   logBefore_ = newestLogNumber();
-  const Decoder::Outcome outcome = parts_.decoder.decode(rows);
+  const bool isLong = call.tokens() > call.rows.size();
+  const Decoder::Outcome outcome = parts_.decoder.decode(rows, [&] {
+    if (!parts_.tellsLate) return;
+    tellUntold();
+    if (isLong) {
+      parts_.sink.publishNow();
+    } else {
+      parts_.sink.publish();
+    }
+  });
+  removePadding(rows, owners);
+  tellUntold();
+  if (outcome == Decoder::Outcome::Done) {
+    for (size_t i = 0; i < rows.size(); ++i) pass(owners[i], rows[i]);
+  }
+  endTold();
   if (outcome == Decoder::Outcome::Stopped) return;  // the next step plans the neighbours again
   if (outcome == Decoder::Outcome::NoRoom && active_.size() > 1) {
     // Not expected where cells are counted; a sliding window has cells that we do not count.
     park(active_[*whoGivesWay(claims())]);
     return;
   }
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (outcome != Decoder::Outcome::Done) {
-      const std::string line = lastErrorLine(logBefore_);
-      fail(owners[i],
-           {codes::kInternal, "llama.cpp could not compute this step" + (line.empty() ? "" : ": " + line), {}, {}});
-    } else {
-      advance(owners[i], rows[i]);
-    }
+  if (outcome != Decoder::Outcome::Done) {
+    const std::string line = lastErrorLine(logBefore_);
+    const std::string message = "llama.cpp could not compute this step" + (line.empty() ? "" : ": " + line);
+    for (const SequencePtr& owner : owners) fail(owner, {codes::kInternal, message, {}, {}});
+    return;
   }
+  std::vector<Draw> draws = drawsOf(rows, owners);
+  drawAll(draws);
+  for (Draw& draw : draws) {
+    if (!draw.sequence->siblings.empty()) fanOut(draw.sequence);
+    settle(draw);
+  }
+  if (parts_.tellsLate) return;
+  tellUntold();
+  endTold();
 }
 
-void DecodeLoop::advance(const SequencePtr& sequence, const DecodeRow& row) {
-  const bool isPrompt = !sequence->generating();
-  if (isPrompt) {
-    const auto count = static_cast<uint32_t>(row.tokens.size());
-    sequence->doneTokens += count;
-    sequence->waitedSteps = 0;
-    parts_.counters.promptTokens.fetch_add(count);
-  } else {
-    ++sequence->decodedTokens;
+void DecodeLoop::removePadding(std::vector<DecodeRow>& rows, std::vector<SequencePtr>& owners) {
+  for (size_t i = rows.size(); i-- > 0;) {
+    if (owners[i]) continue;
+    llama_memory_seq_rm(memory_, rows[i].slot, -1, -1);
+    rows.erase(rows.begin() + static_cast<ptrdiff_t>(i));
+    owners.erase(owners.begin() + static_cast<ptrdiff_t>(i));
   }
-  cache_.passed(*sequence);
-  if (isPrompt && !sequence->isJob()) {
-    parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
-  }
-  if (!row.wantsOutput) return;
-  try {
-    const float* logits = llama_get_logits_ith(parts_.context, row.outputIndex);
-    if (logits == nullptr) throw Failure(codes::kInternal, "llama.cpp gave no logits");
-    if (!sequence->siblings.empty()) fanOut(sequence, logits);
-    emitSample(sequence, logits);
-  } catch (...) {
-    fail(sequence, currentError());
-  }
-}
-
-void DecodeLoop::emitSample(const SequencePtr& sequence, const float* logits) {
-  Sequence::Outcome outcome = sequence->sample(logits, parts_.model);
-  if (outcome.rewindTo && !llama_memory_seq_rm(memory_, sequence->slot, *outcome.rewindTo, -1)) {
-    throw Failure(codes::kInvalidRequest, "this model cannot go back: its labels must differ in their first tokens",
-                  "labels");
-  }
-  if (outcome.rewindTo) sequence->decodedTokens = static_cast<uint32_t>(*outcome.rewindTo) - sequence->promptTokens();
-  const size_t count = outcome.countsAsToken ? 1 : 0;
-  parts_.counters.generatedTokens.fetch_add(count);
-  if (count > 0 || !outcome.text.empty() || outcome.parts) {
-    const auto firstIndex = static_cast<uint32_t>(sequence->generatedTokens - count);
-    if (outcome.logprobs) parts_.sink.logprobs(std::move(*outcome.logprobs));
-    if (outcome.parts) parts_.sink.parts(std::move(*outcome.parts));
-    parts_.sink.tokens(sequence->id, firstIndex, &sequence->newest, count, outcome.text);
-  }
-  if (!outcome.finish) return;
-  FinishedRow row = sequence->finishedRow(*outcome.finish);
-  row.stopString = std::move(outcome.stopString);
-  finish(sequence, std::move(row));
 }
 
 void DecodeLoop::fail(const SequencePtr& sequence, const Error& error) {
@@ -175,13 +192,24 @@ void DecodeLoop::fail(const SequencePtr& sequence, const Error& error) {
 
 // Frees the slot before the event is shown: whoever sees the end may submit into it.
 void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
+  tellUntold();  // nothing is said after the end
+  if (sequence->hasEnded) return;
+  leave(sequence, row.reason != FinishReason::Error);
+  conclude(sequence, std::move(row));
+}
+
+void DecodeLoop::leave(const SequencePtr& sequence, bool intact) {
   if (sequence->slot != Sequence::kNoSlot) {
-    if (!parts_.signal.closing.load()) cache_.left(*sequence, row.reason != FinishReason::Error);
+    if (!parts_.signal.closing.load()) cache_.left(*sequence, intact);
     leaveSlot(sequence);
   } else {
     waiting_.erase(std::find(waiting_.begin(), waiting_.end(), sequence));
     parts_.counters.waiting.fetch_sub(1);
   }
+}
+
+void DecodeLoop::conclude(const SequencePtr& sequence, FinishedRow row) {
+  sequence->hasEnded = true;
   // A prompt that does not get done ends all choices that wait for it.
   for (const SequencePtr& sibling : std::exchange(sequence->siblings, {})) {
     FinishedRow same = sibling->finishedRow(row.reason);
@@ -200,6 +228,8 @@ void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
 }
 
 void DecodeLoop::endAll() {
+  tellUntold();
+  endTold();
   for (const SequencePtr& sequence : std::vector<SequencePtr>(active_)) {
     finish(sequence, sequence->finishedRow(FinishReason::Cancelled));
   }

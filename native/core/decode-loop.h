@@ -1,14 +1,18 @@
 // Internal: the thread of a generating engine: take commands, plan, decode, sample, emit. The only place that touches
-// the context's memory. Who has a slot is in decode-seats.cpp, what happens with one in decode-loop.cpp.
+// the context's memory. Who has a slot is in decode-seats.cpp, what a computed step leads to in decode-tokens.cpp, the
+// rest in decode-loop.cpp.
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "loop.h"
 #include "mailbox.h"
 #include "prefix-cache.h"
 #include "sequence.h"
+#include "task-pool.h"
 
 namespace llamaestro {
 
@@ -28,6 +32,19 @@ class DecodeLoop : public Loop {
  private:
   using SequencePtr = std::shared_ptr<Sequence>;
 
+  struct Draw {
+    SequencePtr sequence;
+    const float* logits = nullptr;
+    Sequence::Pick pick;
+    std::optional<Error> error;
+  };
+  // A token whose text is still to be made.
+  struct Untold {
+    SequencePtr sequence;
+    Sequence::Pick pick;
+    bool hasLeft = false;  // it was the last one, and the place is free already
+  };
+
   void takeCommands();
   void endCancelled();
   void admitWaiting();
@@ -35,16 +52,24 @@ class DecodeLoop : public Loop {
   void makeRoomForStep();
   bool seat(const SequencePtr& sequence, const Sequence* copyFrom);
   void park(SequencePtr sequence);  // by value: it leaves the list that it may come from
-  void fanOut(const SequencePtr& leader, const float* logits);
+  void fanOut(const SequencePtr& leader);
   std::vector<Claim> claims() const;
   void fillHole();
   void step();
   void runCall(const PlannedCall& call, const std::vector<SequencePtr>& planned);
-  void advance(const SequencePtr& sequence, const DecodeRow& row);
-  void emitSample(const SequencePtr& sequence, const float* logits);
+  void removePadding(std::vector<DecodeRow>& rows, std::vector<SequencePtr>& owners);
+  void pass(const SequencePtr& sequence, const DecodeRow& row);
+  std::vector<Draw> drawsOf(const std::vector<DecodeRow>& rows, const std::vector<SequencePtr>& owners);
+  void drawAll(std::vector<Draw>& draws);
+  void settle(Draw& draw);
+  void tellUntold();
+  void tell(Untold& untold);
+  void endTold();
   void finish(const SequencePtr& sequence, FinishedRow row);
   void fail(const SequencePtr& sequence, const Error& error);
+  void leave(const SequencePtr& sequence, bool intact);
   void leaveSlot(const SequencePtr& sequence);
+  void conclude(const SequencePtr& sequence, FinishedRow row);
   void endAll();
   void becomeIdle();
 
@@ -57,6 +82,9 @@ class DecodeLoop : public Loop {
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside
   std::vector<SequencePtr> active_;   // have a slot
   std::vector<bool> usedSlots_;
+  TaskPool samplers_;
+  std::vector<Untold> untold_;
+  std::vector<std::pair<SequencePtr, FinishedRow>> toldEnds_;  // their text has ended them; they still have a place
   uint64_t logBefore_ = 0;
 };
 

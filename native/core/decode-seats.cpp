@@ -111,22 +111,15 @@ void DecodeLoop::park(SequencePtr sequence) {
   parts_.counters.parked.fetch_add(1);
 }
 
-// The prompt is computed once: each choice draws its own first token from the same logits. Those that have room take
-// the cache over at once, the others wait with a copy in host memory. A copy for all where cells cannot be shared: a
-// sliding window recycles cells of one owner only, and of a recurrent state that four share one comes out wrong.
-void DecodeLoop::fanOut(const SequencePtr& leader, const float* logits) {
+// The prompt is computed once: each choice has drawn its own first token from the same logits. Those that have room
+// take the cache over at once, the others wait with a copy in host memory. A copy for all where cells cannot be shared:
+// a sliding window recycles cells of one owner only, and of a recurrent state that four share one comes out wrong.
+void DecodeLoop::fanOut(const SequencePtr& leader) {
   const bool mayShare =
       parts_.model.isAbortable() && (!parts_.shape.unified || llama_model_n_swa(parts_.model.raw()) == 0);
   std::vector<SequencePtr> going;
   for (const SequencePtr& sibling : std::exchange(leader->siblings, {})) {
-    sibling->follow(*leader);
-    waiting_.push_back(sibling);
-    try {
-      emitSample(sibling, logits);
-    } catch (...) {
-      fail(sibling, currentError());
-    }
-    if (!waiting_.empty() && waiting_.back() == sibling) going.push_back(sibling);
+    if (std::find(waiting_.begin(), waiting_.end(), sibling) != waiting_.end()) going.push_back(sibling);
   }
   if (going.empty()) return;
   std::shared_ptr<const ParkedState> copy;

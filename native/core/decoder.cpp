@@ -48,6 +48,7 @@ bool Decoder::shouldStop() {
   size_t all = 0;
   size_t cancelled = 0;
   for (const DecodeRow& row : *current_) {
+    if (row.work == nullptr) continue;
     all += row.tokens.size();
     if (row.work->cancelled.load()) cancelled += row.tokens.size();
   }
@@ -75,7 +76,7 @@ void Decoder::removeRows(const std::vector<DecodeRow>& rows) {
   for (const DecodeRow& row : rows) llama_memory_seq_rm(memory, row.slot, row.firstPosition, -1);
 }
 
-Decoder::Outcome Decoder::decode(std::vector<DecodeRow>& rows) {
+Decoder::Outcome Decoder::decode(std::vector<DecodeRow>& rows, const std::function<void()>& meanwhile) {
   fill(rows);
   current_ = &rows;
   seenChanges_ = signal_.changes.load() - 1;  // whatever was cancelled before counts too
@@ -84,6 +85,7 @@ Decoder::Outcome Decoder::decode(std::vector<DecodeRow>& rows) {
   seenChanges_ = signal_.changes.load() - 1;
   computing_ = true;
   const int32_t code = llama_decode(context_, batch_.raw());
+  if (code == 0 && meanwhile) meanwhile();
   if (code == 0) llama_synchronize(context_);
   computing_ = false;
   counters_.steps.fetch_add(1);

@@ -2,6 +2,7 @@
 // middle of a graph. Knows rows of tokens and whom they belong to, not why they were chosen.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "batch.h"
@@ -14,7 +15,7 @@ namespace llamaestro {
 
 // Tokens of one work inside a call.
 struct DecodeRow {
-  const Work* work = nullptr;
+  const Work* work = nullptr;  // null: padding, which nobody wants
   llama_seq_id slot = 0;
   std::vector<llama_token> tokens;
   llama_pos firstPosition = 0;
@@ -37,8 +38,8 @@ class Decoder {
 
   // Computes the rows as one ubatch. Stopped: nothing of the call is in the cache (rows of works that were not
   // cancelled can be sent again). NoRoom: the same, for want of cells. Failed: llama.cpp refused; the caller drops the
-  // sequences.
-  Outcome decode(std::vector<DecodeRow>& rows);
+  // sequences. `meanwhile` is called when the device has the work, and before it is done where it works by itself.
+  Outcome decode(std::vector<DecodeRow>& rows, const std::function<void()>& meanwhile = {});
 
   // True when the cancelled part of the rows under way is worth stopping for, or everything ends.
   bool shouldStop();

@@ -130,6 +130,12 @@ ggml_backend_buffer_type_t overrideBuffer(const TensorOverride& one, const Devic
   return ggml_backend_dev_buffer_type(find(choice.devices, one.device, "tensorOverrides"));
 }
 
+bool computesOnCpu(const LoadSettings& settings, const GgufSummary& file, uint32_t gpuLayers) {
+  const auto isCpu = [](const TensorOverride& one) { return one.device == "cpu"; };
+  return gpuLayers <= file.blockCount || settings.cpuMoeLayers > 0 ||
+         std::any_of(settings.tensorOverrides.begin(), settings.tensorOverrides.end(), isCpu);
+}
+
 void refuseCacheWithoutKernel(const LoadSettings& settings, const GgufSummary& file, const DeviceChoice& choice) {
   // Where llama.cpp is free to choose, it leaves the kernel out by itself; a quantised V leaves it no choice.
   const bool isForced =

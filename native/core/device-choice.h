@@ -27,6 +27,9 @@ DeviceChoice chooseDevices(const LoadSettings& settings);
 // The buffers of the device that an override names. Throws Failure invalid_request when the model may not use it.
 ggml_backend_buffer_type_t overrideBuffer(const TensorOverride& one, const DeviceChoice& choice);
 
+// True when a step computes layers on the CPU: some lie there, or a part of them. The output layer counts as one more.
+bool computesOnCpu(const LoadSettings& settings, const GgufSummary& file, uint32_t gpuLayers);
+
 // Throws Failure invalid_request when a device would leave attention over a cache of these types to the CPU.
 void refuseCacheWithoutKernel(const LoadSettings& settings, const GgufSummary& file, const DeviceChoice& choice);
 

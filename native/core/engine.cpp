@@ -11,6 +11,7 @@
 #include "assert-trap.h"
 #include "chunk-choice.h"
 #include "decode-loop.h"
+#include "device-choice.h"
 #include "devices.h"
 #include "log-hub.h"
 #include "numbers.h"
@@ -169,16 +170,16 @@ void Engine::Impl::makeContext() {
 
 // The memory was planned with the largest chunk, so that the plan holds for whichever is chosen.
 void Engine::Impl::chooseChunkTokens(const std::function<bool()>& cancelled) {
-  // The output layer counts as one: with all of them on a GPU the CPU has next to nothing to do.
-  const bool usesCpu = plan.gpuLayers <= plan.file.blockCount;
-  if (usesCpu && !plan.settings.stepLock.empty()) stepLock = std::make_unique<StepLock>(plan.settings.stepLock);
-  if (plan.settings.warmUp) measurePrefill(context.get(), 1, stepLock.get(), cancelled);
+  if (computesOnCpu(plan.settings, plan.file, plan.gpuLayers) && !plan.settings.stepLock.empty())
+    stepLock = std::make_unique<StepLock>(plan.settings.stepLock);
+  const auto measure = [&](uint32_t tokens) {
+    return measurePrefill(context.get(), tokens, plan.gpuLayers == 0, stepLock.get(), cancelled);
+  };
+  if (plan.settings.warmUp) measure(1);
   if (plan.shape.pooled || plan.settings.chunkTokens) return;
   const double loadMs = std::chrono::duration<double, std::milli>(Clock::now() - begin_).count();
   const uint32_t most = std::min(plan.shape.chunkTokens, plan.shape.batchTokens);
-  plan.shape.chunkTokens =
-      chooseChunk(most, std::max(kChunkMeasureMs, kChunkMeasureShare * loadMs),
-                  [&](uint32_t tokens) { return measurePrefill(context.get(), tokens, stepLock.get(), cancelled); });
+  plan.shape.chunkTokens = chooseChunk(most, std::max(kChunkMeasureMs, kChunkMeasureShare * loadMs), measure);
 }
 
 void Engine::Impl::makeLoop() {
@@ -186,8 +187,11 @@ void Engine::Impl::makeLoop() {
   decoder = std::make_unique<Decoder>(context.get(), llama_n_batch(context.get()), onCpu, model->isAbortable(),
                                       stepLock.get(), signal, *counters);
   plan.shape.batchTokens = llama_n_batch(context.get());
+  const bool tellsLate = plan.settings.tellsLate.value_or(!computesOnCpu(plan.settings, plan.file, plan.gpuLayers));
   LoopParts parts{
-      *model, context.get(), plan.shape, *decoder, sink, *counters, works, signal, [this] { refreshMemory(); }};
+      *model, context.get(), plan.shape, *decoder, sink, *counters, works, signal, info.threads, tellsLate, [this] {
+        refreshMemory();
+      }};
   if (plan.shape.pooled) {
     pooledLoop = std::make_unique<PooledLoop>(std::move(parts), plan.settings.purpose == Purpose::Rerank);
   } else {

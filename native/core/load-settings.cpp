@@ -203,6 +203,7 @@ LoadSettings resolveSettings(const LoadOptions& options) {
         {{"mean", LLAMA_POOLING_TYPE_MEAN}, {"cls", LLAMA_POOLING_TYPE_CLS}, {"last", LLAMA_POOLING_TYPE_LAST}});
   }
   settings.warmUp = options.warmUp;
+  settings.tellsLate = options.tellsLate;
   if (settings.flashAttention == FlashAttention::Off && ggml_is_quantized(static_cast<ggml_type>(settings.kvTypeV))) {
     throw Failure(codes::kInvalidRequest, "kvTypeV " + options.kvTypeV + " needs flashAttention", "kvTypeV");
   }

@@ -42,6 +42,7 @@ struct LoadSettings {
   std::vector<float> tensorSplit;
   uint32_t cpuMoeLayers = 0;
   std::vector<TensorOverride> tensorOverrides;
+  std::optional<bool> tellsLate;
 };
 
 // Numbers of a context. `tokensPerSlot` is what a sequence may use; llama.cpp rounds the memory behind it up to 256.

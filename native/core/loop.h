@@ -22,6 +22,8 @@ struct LoopParts {
   Counters& counters;
   WorkList& works;
   const StopSignal& signal;
+  uint32_t samplingThreads;      // the loop's own included
+  bool tellsLate;                // the text of a step is made while the device computes the next one
   std::function<void()> onIdle;  // called by the thread whenever it has run out of work
 };
 

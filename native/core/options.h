@@ -46,6 +46,8 @@ struct LoadOptions {
   std::vector<double> tensorSplit;
   Number cpuMoeLayers;  // 0 ... 512
   std::vector<TensorOverride> tensorOverrides;
+  // For the core's own tests: text is made after the next step, or not; absent: where a device works by itself.
+  std::optional<bool> tellsLate;
 };
 
 // A call that an assistant message made.

@@ -17,7 +17,7 @@ uint32_t nextChunk(const SlotView& view, uint32_t chunkTokens) {
 
 PlannedRow prefillRow(const std::vector<SlotView>& views, uint32_t view, uint32_t count) {
   const SlotView& one = views[view];
-  return {view, one.doneTokens, count, one.doneTokens + count == one.totalTokens};
+  return {{}, view, one.doneTokens, count, one.doneTokens + count == one.totalTokens};
 }
 
 std::vector<uint32_t> prefillOrder(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
@@ -40,18 +40,39 @@ std::vector<uint32_t> prefillOrder(const std::vector<SlotView>& views, const Sch
 // Rows by slot, cut into calls that llama.cpp computes as one ubatch each.
 void appendCalls(const std::vector<SlotView>& views, std::vector<PlannedRow> rows, const SchedulerLimits& limits,
                  std::vector<PlannedCall>& calls) {
-  std::sort(rows.begin(), rows.end(),
-            [&](const PlannedRow& a, const PlannedRow& b) { return views[a.view].slot < views[b.view].slot; });
+  const auto slotOf = [&](const PlannedRow& row) { return row.padding ? *row.padding : views[row.view].slot; };
+  std::sort(rows.begin(), rows.end(), [&](const PlannedRow& a, const PlannedRow& b) { return slotOf(a) < slotOf(b); });
   const size_t first = calls.size();
   for (const PlannedRow& row : rows) {
     bool joins = !limits.alone && calls.size() > first && calls.back().tokens() + row.count <= limits.batchTokens;
     if (joins && !limits.unified) {
       const PlannedRow& last = calls.back().rows.back();
-      joins = last.count == row.count && views[last.view].slot + 1 == views[row.view].slot;
+      joins = last.count == row.count && slotOf(last) + 1 == slotOf(row);
     }
     if (!joins) calls.emplace_back();
     calls.back().rows.push_back(row);
   }
+}
+
+// Tokens for the empty slots between generating sequences, where few of them are missing in a row.
+std::vector<PlannedRow> paddingOf(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
+  std::vector<PlannedRow> padding;
+  if (limits.unified || limits.alone || limits.mostPadding == 0) return padding;
+  std::vector<SlotView> bySlot = views;
+  std::sort(bySlot.begin(), bySlot.end(), [](const SlotView& a, const SlotView& b) { return a.slot < b.slot; });
+  uint32_t tokens = 0;
+  for (size_t i = 0; i < bySlot.size(); ++i) {
+    if (!bySlot[i].generating()) continue;
+    const uint32_t gap = i > 0 && bySlot[i - 1].generating() ? bySlot[i].slot - bySlot[i - 1].slot - 1 : 0;
+    tokens += 1 + gap;
+    // Where another call begins, be it for want of room, there is nothing to bridge.
+    if (gap > limits.mostPadding || tokens > limits.batchTokens) {
+      tokens = 1;
+      continue;
+    }
+    for (uint32_t slot = bySlot[i].slot - gap; slot < bySlot[i].slot; ++slot) padding.push_back({slot, 0, 0, 1, false});
+  }
+  return padding;
 }
 
 }  // namespace
@@ -64,9 +85,9 @@ uint32_t PlannedCall::tokens() const {
 
 std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
   std::vector<PlannedCall> calls;
-  std::vector<PlannedRow> generating;
+  std::vector<PlannedRow> generating = paddingOf(views, limits);
   for (uint32_t i = 0; i < views.size(); ++i) {
-    if (views[i].generating()) generating.push_back({i, views[i].totalTokens, 1, true});
+    if (views[i].generating()) generating.push_back({{}, i, views[i].totalTokens, 1, true});
   }
   appendCalls(views, std::move(generating), limits, calls);
 
@@ -91,12 +112,16 @@ std::optional<uint32_t> lowestFreeSlot(const std::vector<bool>& used) {
 }
 
 std::optional<SlotMove> planMove(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
-  if (limits.unified || limits.alone || views.empty()) return std::nullopt;
-  const auto highest = std::max_element(views.begin(), views.end(),
-                                        [](const SlotView& a, const SlotView& b) { return a.slot < b.slot; });
-  if (!highest->generating() || highest->budgetTokens < limits.minTokensToMove) return std::nullopt;
-  std::vector<bool> used(highest->slot + 1, false);
-  for (const SlotView& view : views) used[view.slot] = true;
+  if (limits.unified || limits.alone) return std::nullopt;
+  const SlotView* highest = nullptr;
+  for (const SlotView& view : views) {
+    if (view.generating() && (highest == nullptr || view.slot > highest->slot)) highest = &view;
+  }
+  if (highest == nullptr || highest->budgetTokens < limits.minTokensToMove) return std::nullopt;
+  std::vector<bool> used(highest->slot, false);
+  for (const SlotView& view : views) {
+    if (view.slot < highest->slot) used[view.slot] = true;
+  }
   const std::optional<uint32_t> hole = lowestFreeSlot(used);
   if (!hole) return std::nullopt;
   return SlotMove{highest->slot, *hole};

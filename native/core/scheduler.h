@@ -22,6 +22,8 @@ struct SlotView {
 
 // Tokens [from, from + count) of one sequence; `view` indexes the input. Generating sequences have count 1.
 struct PlannedRow {
+  // Set: a token that nobody wants, in a slot that nobody has; the rest means nothing then.
+  std::optional<uint32_t> padding;
   uint32_t view = 0;
   uint32_t from = 0;
   uint32_t count = 0;
@@ -40,11 +42,13 @@ struct SchedulerLimits {
   bool unified = false;          // one KV stream and no recurrent state: any mix fits one ubatch
   bool alone = false;            // one sequence a call
   uint32_t minTokensToMove = 8;  // a move pays when the sequence may still generate this many
+  uint32_t mostPadding = 2;      // as many tokens more in a call cost no more than a second call
 };
 
 // First every generating sequence, one token each; then prompts, shortest remainder first with ageing, until a chunk's
 // worth of tokens is planned (the first always gets its chunk). In the split layout a call holds equal counts and
-// consecutive slots only, because llama.cpp would cut it into several ubatches otherwise.
+// consecutive slots only, because llama.cpp would cut it into several ubatches otherwise; where few slots are missing
+// between generating ones, they are padded.
 std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const SchedulerLimits& limits);
 
 // The lowest free slot keeps active ids dense. `used[slot]`.
@@ -55,8 +59,8 @@ struct SlotMove {
   uint32_t to = 0;
 };
 
-// A hole costs every step a second pass over the weights; moving the highest generating sequence into it costs one
-// copy. Nothing when there is no hole, when the sequence above ends within a few tokens, or in the unified layout.
+// A hole costs every step a second pass over the weights, or padding; moving the highest generating sequence into it
+// costs one copy. Nothing when there is no hole below it, when it ends within a few tokens, or in the unified layout.
 std::optional<SlotMove> planMove(const std::vector<SlotView>& views, const SchedulerLimits& limits);
 
 }  // namespace llamaestro

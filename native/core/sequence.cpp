@@ -12,6 +12,9 @@
 namespace llamaestro {
 namespace {
 
+// How much of what a choice has taken is expected of the next one.
+constexpr double kPickMemory = 0.9;
+
 double millisecondsBetween(Sequence::Clock::time_point from, Sequence::Clock::time_point to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
 }
@@ -252,19 +255,18 @@ void Sequence::show(Outcome& outcome, std::string text) {
   outcome.parts = PartsRow{0, std::move(parts.reasoning), std::move(parts.toolCalls)};
 }
 
-Sequence::Outcome Sequence::score(const float* logits, const Model& model) {
-  if (!firstTokenAt_) firstTokenAt_ = Clock::now();
-  Outcome outcome;
+Sequence::Pick Sequence::score(const float* logits, const Model& model) {
+  Pick pick;
   const std::optional<LabelScorer::Step> step = scorer_->take(logits, static_cast<int32_t>(model.vocabSize()));
   if (!step) {
-    outcome.finish = FinishReason::Stop;
-    return outcome;
+    pick.finish = FinishReason::Stop;
+    return pick;
   }
   // The cache holds the prompt and `generatedTokens` behind it.
-  if (generatedTokens >= step->depth) outcome.rewindTo = static_cast<llama_pos>(promptTokens() + step->depth - 1);
+  if (generatedTokens >= step->depth) pick.rewindTo = static_cast<llama_pos>(promptTokens() + step->depth - 1);
   newest = step->token;
   generatedTokens = step->depth;
-  return outcome;
+  return pick;
 }
 
 JobRow Sequence::jobRow(const FinishedRow& end) const {
@@ -279,30 +281,52 @@ JobRow Sequence::jobRow(const FinishedRow& end) const {
   return row;
 }
 
-Sequence::Outcome Sequence::sample(const float* logits, const Model& model) {
-  if (scorer_) return score(logits, model);
+Sequence::Pick Sequence::draw(const float* logits, const Model& model) {
+  Pick pick;
   newest = sampler_.pick(logits);
-  if (!firstTokenAt_) firstTokenAt_ = Clock::now();
-  Outcome outcome;
+  pick.token = newest;
+  pick.index = generatedTokens;
   // No token at all: a grammar is at its end.
   if (newest == LLAMA_TOKEN_NULL || (!ignoreEos_ && llama_vocab_is_eog(model.vocab(), newest))) {
-    outcome.finish = FinishReason::Stop;
-    show(outcome, text_.flush());
-    return outcome;
+    pick.finish = FinishReason::Stop;
+    return pick;
   }
-  outcome.countsAsToken = true;
+  pick.countsAsToken = true;
   ++generatedTokens;
   answer_.push_back(newest);
-  if (logprobs_) outcome.logprobs = logprobsOf(logits, newest, *logprobs_, model);
-  TextStream::Out shown = text_.push(pieceOf(newest, model));
-  if (shown.stop) {
-    outcome.finish = FinishReason::Stop;
-    if (*shown.stop < stops_.size()) outcome.stopString = stops_[*shown.stop];
-  } else if (generatedTokens >= maxTokens_) {
-    shown.text += text_.flush();
-    outcome.finish = FinishReason::Length;
+  if (logprobs_) pick.logprobs = logprobsOf(logits, newest, *logprobs_, model);
+  if (generatedTokens >= maxTokens_) pick.finish = FinishReason::Length;
+  return pick;
+}
+
+Sequence::Pick Sequence::pick(const float* logits, const Model& model) {
+  const Clock::time_point begin = Clock::now();
+  Pick pick = scorer_ ? score(logits, model) : draw(logits, model);
+  const Clock::time_point end = Clock::now();
+  if (!firstTokenAt_) firstTokenAt_ = end;
+  // Where a grammar refuses tokens now and then, those count.
+  pickUs_ = std::max(1000 * millisecondsBetween(begin, end), kPickMemory * pickUs_);
+  return pick;
+}
+
+Sequence::Outcome Sequence::tell(const Pick& pick, const Model& model) {
+  Outcome outcome;
+  outcome.finish = pick.finish;
+  if (scorer_) return outcome;
+  std::string text;
+  if (pick.countsAsToken) {
+    TextStream::Out shown = text_.push(pieceOf(pick.token, model));
+    text = std::move(shown.text);
+    if (shown.stop) {
+      outcome.finish = FinishReason::Stop;
+      if (*shown.stop < stops_.size()) outcome.stopString = stops_[*shown.stop];
+    } else if (outcome.finish) {
+      text += text_.flush();
+    }
+  } else {
+    text = text_.flush();
   }
-  show(outcome, std::move(shown.text));
+  show(outcome, std::move(text));
   return outcome;
 }
 

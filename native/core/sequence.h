@@ -73,18 +73,31 @@ class Sequence : public Work {
   llama_token tokenAt(uint32_t index) const { return generating() ? newest : prompt_[index]; }
   llama_pos positionAt(uint32_t index) const;
 
-  // What one sampled token leads to.
-  struct Outcome {
+  // The next token, with everything that is known without its text.
+  struct Pick {
+    llama_token token = 0;
     bool countsAsToken = false;          // false for the end-of-generation token
-    std::string text;                    // to show now
-    std::optional<PartsRow> parts;       // what is not text; row is not set
+    uint32_t index = 0;                  // tokens of the answer before it
     std::optional<LogprobRow> logprobs;  // when asked for; row is not set
+    std::optional<FinishReason> finish;  // nothing comes after it; its text may name another reason
+    std::optional<llama_pos> rewindTo;   // what the cache holds from here on must go
+  };
+  // Chooses from `logits` and advances. Different sequences may do so at a time. Throws Failure (see Sampler::pick).
+  Pick pick(const float* logits, const Model& model);
+  // What the next one is expected to take, from those before.
+  double pickUs() const { return pickUs_; }
+
+  // What a pick adds to the answer.
+  struct Outcome {
+    std::string text;               // to show now
+    std::optional<PartsRow> parts;  // what is not text; row is not set
     std::optional<FinishReason> finish;
     std::optional<std::string> stopString;
-    std::optional<llama_pos> rewindTo;  // what the cache holds from here on must go
   };
-  // Samples from `logits` and advances. Throws Failure internal (see Sampler::pick).
-  Outcome sample(const float* logits, const Model& model);
+  // Each pick once, in their order.
+  Outcome tell(const Pick& pick, const Model& model);
+
+  bool hasEnded = false;  // its last event is out
 
   // For good: what comes back after it was put aside has started before.
   void markStarted() {
@@ -100,7 +113,8 @@ class Sequence : public Work {
   JobRow jobRow(const FinishedRow& end) const;
 
  private:
-  Outcome score(const float* logits, const Model& model);
+  Pick score(const float* logits, const Model& model);
+  Pick draw(const float* logits, const Model& model);
   void show(Outcome& outcome, std::string text);
   std::string pieceOf(llama_token token, const Model& model) const;
 
@@ -122,6 +136,7 @@ class Sequence : public Work {
   Clock::time_point submittedAt_ = Clock::now();
   std::optional<Clock::time_point> startedAt_;
   std::optional<Clock::time_point> firstTokenAt_;
+  double pickUs_ = 0;
 };
 
 // A sequence for each choice, with ids in a row; the first one holds the others as siblings.

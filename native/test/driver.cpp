@@ -1,5 +1,7 @@
 #include "driver.h"
 
+#include <cstdlib>
+
 #include "harness.h"
 
 namespace tests {
@@ -11,6 +13,7 @@ LoadOptions loadOptions(const std::string& model, const std::string& purpose) {
   options.file = modelPath(model);
   options.purpose = purpose;
   options.threads = 1;  // two threads crawl on a machine where anything else runs
+  if (getenv("LLAMAESTRO_TEST_LATE_TEXT") != nullptr) options.tellsLate = true;
   return options;
 }
 

@@ -55,6 +55,7 @@ class Driver {
   std::shared_ptr<llamaestro::Engine> engine_;
 };
 
+// With LLAMAESTRO_TEST_LATE_TEXT set, texts are made after the next step, as where a device works by itself.
 llamaestro::LoadOptions loadOptions(const std::string& model, const std::string& purpose = "generate");
 llamaestro::SequenceRequest textRequest(const std::string& text, double maxTokens);
 

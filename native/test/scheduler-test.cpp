@@ -22,7 +22,8 @@ SlotView running(uint32_t slot, uint32_t budget = 100) {
   return view;
 }
 
-// "0+1 | 2:16" for a call with slots 0 and 1 generating and one with 16 prompt tokens of slot 2.
+// "0+(1)+2 | 3:0..16" for a call with slots 0 and 2 generating and padding between them, and one with 16 prompt tokens
+// of slot 3.
 std::string say(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
   std::string text;
   for (const PlannedCall& call : planCalls(views, limits)) {
@@ -30,6 +31,10 @@ std::string say(const std::vector<SlotView>& views, const SchedulerLimits& limit
     for (size_t i = 0; i < call.rows.size(); ++i) {
       const PlannedRow& row = call.rows[i];
       if (i > 0) text += "+";
+      if (row.padding) {
+        text += "(" + std::to_string(*row.padding) + ")";
+        continue;
+      }
       text += std::to_string(views[row.view].slot);
       if (!views[row.view].generating()) {
         text += ":" + std::to_string(row.from) + ".." + std::to_string(row.from + row.count);
@@ -50,9 +55,22 @@ TEST("scheduler: every running sequence goes first, in one call when slots are d
   CHECK_EQUAL(say({prompt(2, 0, 10), running(0), running(1)}, kSplit), "0+1 | 2:0..10!");
 }
 
-TEST("scheduler: a hole costs a call of its own in the split layout only") {
-  CHECK_EQUAL(say({running(0), running(2), running(3)}, kSplit), "0 | 2+3");
+TEST("scheduler: a hole is padded in the split layout, and costs a call of its own when it is wide") {
+  CHECK_EQUAL(say({running(0), running(2), running(3)}, kSplit), "0+(1)+2+3");
+  CHECK_EQUAL(say({running(1), running(4), running(6)}, kSplit), "1+(2)+(3)+4+(5)+6");
+  CHECK_EQUAL(say({running(0), running(4), running(5)}, kSplit), "0 | 4+5");
   CHECK_EQUAL(say({running(0), running(2), running(3)}, kUnified), "0+2+3");
+  SchedulerLimits bare = kSplit;
+  bare.mostPadding = 0;
+  CHECK_EQUAL(say({running(0), running(2), running(3)}, bare), "0 | 2+3");
+}
+
+TEST("scheduler: a slot that computes its prompt is no hole, and padding never makes a call too long") {
+  CHECK_EQUAL(say({running(0), prompt(1, 0, 10), running(2)}, kSplit), "0 | 2 | 1:0..10!");
+  CHECK_EQUAL(say({prompt(0, 0, 10), running(2), prompt(3, 0, 64)}, kSplit), "2 | 0:0..10!");
+  SchedulerLimits narrow = kSplit;
+  narrow.batchTokens = 3;
+  CHECK_EQUAL(say({running(0), running(2), running(4), running(6), running(7)}, narrow), "0+(1)+2 | 4+(5)+6 | 7");
 }
 
 TEST("scheduler: chunks end on the grid and only the last one asks for output") {
@@ -111,5 +129,10 @@ TEST("scheduler: the highest generating sequence moves into a hole") {
   CHECK(!planMove({running(0), running(3)}, kUnified));
   CHECK(!planMove({running(0), running(3, 4)}, kSplit));
   CHECK(!planMove({running(0), prompt(3, 0, 10)}, kSplit));
+  // A prompt above it is computed in calls of its own.
+  const auto below = planMove({running(0), running(2), running(3), prompt(5, 0, 10)}, kSplit);
+  CHECK(below.has_value());
+  CHECK_EQUAL(below->from, 3u);
+  CHECK_EQUAL(below->to, 1u);
   CHECK(!planMove({}, kSplit));
 }

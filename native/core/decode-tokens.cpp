@@ -1,0 +1,116 @@
+// What a computed step leads to: progress of prompts, next tokens, their text and events. Tokens come first, since the
+// next step needs them and not their text; where a device works by itself, the text is made while it computes that
+// step. A stop string is found one token late then: what was computed behind it is in the cache, and nobody draws from
+// it.
+#include <utility>
+
+#include "decode-loop.h"
+#include "sampling-share.h"
+
+namespace llamaestro {
+
+void DecodeLoop::pass(const SequencePtr& sequence, const DecodeRow& row) {
+  const bool isPrompt = !sequence->generating();
+  if (isPrompt) {
+    const auto count = static_cast<uint32_t>(row.tokens.size());
+    sequence->doneTokens += count;
+    sequence->waitedSteps = 0;
+    parts_.counters.promptTokens.fetch_add(count);
+  } else {
+    ++sequence->decodedTokens;
+  }
+  cache_.passed(*sequence);
+  if (isPrompt && !sequence->isJob()) {
+    parts_.sink.prefill(sequence->id, sequence->doneTokens, sequence->promptTokens());
+  }
+}
+
+// Siblings come before their leader, whose slot may be empty afterwards.
+std::vector<DecodeLoop::Draw> DecodeLoop::drawsOf(const std::vector<DecodeRow>& rows,
+                                                  const std::vector<SequencePtr>& owners) {
+  std::vector<Draw> draws;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const SequencePtr& owner = owners[i];
+    if (!rows[i].wantsOutput || owner->slot == Sequence::kNoSlot) continue;
+    const float* logits = llama_get_logits_ith(parts_.context, rows[i].outputIndex);
+    if (logits == nullptr) {
+      fail(owner, {codes::kInternal, "llama.cpp gave no logits", {}, {}});
+      continue;
+    }
+    for (const SequencePtr& sibling : owner->siblings) {
+      sibling->follow(*owner);
+      waiting_.push_back(sibling);
+      draws.push_back({sibling, logits, {}, {}});
+    }
+    draws.push_back({owner, logits, {}, {}});
+  }
+  return draws;
+}
+
+void DecodeLoop::drawAll(std::vector<Draw>& draws) {
+  std::vector<double> picksUs;
+  for (const Draw& draw : draws) picksUs.push_back(draw.sequence->pickUs());
+  samplers_.run(draws.size(), samplingHelpers(picksUs, samplers_.helpers()), [&](size_t i) {
+    try {
+      draws[i].pick = draws[i].sequence->pick(draws[i].logits, parts_.model);
+    } catch (...) {
+      draws[i].error = currentError();
+    }
+  });
+}
+
+void DecodeLoop::settle(Draw& draw) {
+  const SequencePtr& sequence = draw.sequence;
+  if (draw.error) return fail(sequence, *draw.error);
+  if (draw.pick.rewindTo && !llama_memory_seq_rm(memory_, sequence->slot, *draw.pick.rewindTo, -1)) {
+    return fail(sequence, {codes::kInvalidRequest,
+                           "this model cannot go back: its labels must differ in their first tokens",
+                           "labels",
+                           {}});
+  }
+  if (draw.pick.rewindTo) {
+    sequence->decodedTokens = static_cast<uint32_t>(*draw.pick.rewindTo) - sequence->promptTokens();
+  }
+  if (draw.pick.countsAsToken) parts_.counters.generatedTokens.fetch_add(1);
+  const bool isLast = draw.pick.finish.has_value();
+  if (isLast) leave(sequence, true);
+  untold_.push_back({sequence, std::move(draw.pick), isLast});
+}
+
+// Leaves the context alone, which may be computing.
+void DecodeLoop::tellUntold() {
+  for (Untold& one : std::exchange(untold_, {})) tell(one);
+}
+
+void DecodeLoop::tell(Untold& untold) {
+  const SequencePtr& sequence = untold.sequence;
+  std::optional<FinishedRow> row;
+  try {
+    Sequence::Outcome outcome = sequence->tell(untold.pick, parts_.model);
+    const size_t count = untold.pick.countsAsToken ? 1 : 0;
+    if (count > 0 || !outcome.text.empty() || outcome.parts) {
+      if (untold.pick.logprobs) parts_.sink.logprobs(std::move(*untold.pick.logprobs));
+      if (outcome.parts) parts_.sink.parts(std::move(*outcome.parts));
+      parts_.sink.tokens(sequence->id, untold.pick.index, &untold.pick.token, count, outcome.text);
+    }
+    if (outcome.finish) {
+      row = sequence->finishedRow(*outcome.finish);
+      row->stopString = std::move(outcome.stopString);
+    }
+  } catch (...) {
+    row = sequence->finishedRow(FinishReason::Error);
+    row->error = currentError();
+  }
+  if (!row) return;
+  if (untold.hasLeft) {
+    conclude(sequence, std::move(*row));
+  } else {
+    toldEnds_.emplace_back(sequence, std::move(*row));
+  }
+}
+
+void DecodeLoop::endTold() {
+  for (auto& [sequence, row] : std::exchange(toldEnds_, {})) finish(sequence, std::move(row));
+}
+
+}  // namespace llamaestro
