@@ -229,6 +229,10 @@ Napi::Object toJs(Napi::Env env, const EngineStats& stats) {
   object.Set("prefixBlocks", number(env, static_cast<double>(stats.prefixBlocks)));
   object.Set("prefixBytes", number(env, static_cast<double>(stats.prefixBytes)));
   object.Set("parked", number(env, static_cast<double>(stats.parked)));
+  auto cells = Napi::Object::New(env);
+  cells.Set("counted", number(env, stats.cellsCounted));
+  cells.Set("recounted", number(env, stats.cellsRecounted));
+  object.Set("cells", cells);
   object.Set("stalledMs", number(env, stats.stalledMs));
   return object;
 }

@@ -14,20 +14,6 @@ uint32_t allowance(const Claim& claim, const Room& room) {
   return std::min({claim.growth, kAllowanceTokens, fair});
 }
 
-// Cells that all of them occupy, what they have in common counted once.
-uint64_t cellsOf(const std::vector<Claim>& claims) {
-  uint64_t sum = 0;
-  std::map<uint64_t, uint32_t> shared;
-  for (const Claim& claim : claims) {
-    sum += claim.cells - claim.sharedCells;
-    if (claim.sharedCells == 0) continue;
-    uint32_t& most = shared[claim.group];
-    most = std::max(most, claim.sharedCells);
-  }
-  for (const auto& [group, cells] : shared) sum += cells;
-  return sum;
-}
-
 // Lowest priority first, the newest first among equals.
 std::vector<size_t> orderOfGivingWay(const std::vector<Claim>& running) {
   std::vector<size_t> order(running.size());
@@ -40,6 +26,19 @@ std::vector<size_t> orderOfGivingWay(const std::vector<Claim>& running) {
 }
 
 }  // namespace
+
+uint64_t cellsOf(const std::vector<Claim>& claims) {
+  uint64_t sum = 0;
+  std::map<uint64_t, uint32_t> shared;
+  for (const Claim& claim : claims) {
+    sum += claim.cells - claim.sharedCells;
+    if (claim.sharedCells == 0) continue;
+    uint32_t& most = shared[claim.group];
+    most = std::max(most, claim.sharedCells);
+  }
+  for (const auto& [group, cells] : shared) sum += cells;
+  return sum;
+}
 
 int64_t effectivePriority(int32_t priority, uint32_t waitedSteps) {
   return int64_t{priority} + waitedSteps / kStepsPerLevel;

@@ -35,6 +35,9 @@ std::vector<size_t> admissionOrder(const std::vector<Claim>& waiting);
 // nobody running it may always: a sequence alone never needs more cells than there are.
 bool admits(const std::vector<Claim>& running, const Claim& next, const Room& room);
 
+// Cells that all of them occupy, what a group has in common counted once.
+uint64_t cellsOf(const std::vector<Claim>& claims);
+
 // True when the next step has cells for all that run.
 bool holds(const std::vector<Claim>& running, const Room& room);
 

@@ -35,10 +35,18 @@ EngineStats Counters::read() const {
   stats.cachedTokens = cachedTokens.load();
   stats.prefixHits = prefixHits.load();
   stats.parked = parked.load();
+  const uint64_t both = cells.load();
+  stats.cellsCounted = static_cast<uint32_t>(both >> 32);
+  stats.cellsRecounted = static_cast<uint32_t>(both);
   const uint64_t since = busySinceMs.load();
   const uint64_t now = monotonicMs();
   stats.stalledMs = since == 0 || since > now ? 0 : static_cast<double>(now - since);
   return stats;
+}
+
+void Counters::noteCells(uint64_t counted, uint64_t recounted) {
+  const uint64_t before = cells.load();
+  if (before >> 32 == (before & UINT32_MAX)) cells.store(counted << 32 | (recounted & UINT32_MAX));
 }
 
 void listCounters(const std::shared_ptr<Counters>& counters) {

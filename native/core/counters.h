@@ -20,9 +20,12 @@ struct Counters {
   std::atomic<uint64_t> cachedTokens{0};
   std::atomic<uint64_t> prefixHits{0};
   std::atomic<uint64_t> parked{0};
+  std::atomic<uint64_t> cells{0};        // what the engine counted << 32, what a recount gave
   std::atomic<uint64_t> busySinceMs{0};  // last finished step, or when work came; 0 when idle
 
   EngineStats read() const;
+  // The first difference stays for ever.
+  void noteCells(uint64_t counted, uint64_t recounted);
 };
 
 // CLOCK_MONOTONIC in milliseconds.

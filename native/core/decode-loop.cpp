@@ -40,6 +40,7 @@ DecodeLoop::DecodeLoop(LoopParts parts)
       limits_(limitsOf(parts_.shape, parts_.model.isAbortable())),
       room_{parts_.shape.slots, parts_.shape.unified ? parts_.shape.cells : 0},
       cache_(parts_.context, parts_.shape, parts_.counters),
+      books_(parts_.context, parts_.shape.slots),
       mailbox_(kMaxWaitingSequences + kMaxSlots),
       usedSlots_(parts_.shape.slots, false),
       samplers_(std::max(1u, std::min(parts_.samplingThreads, parts_.shape.slots)) - 1) {}
@@ -67,11 +68,21 @@ void DecodeLoop::run() {
       const Error error = currentError();
       for (const SequencePtr& sequence : std::vector<SequencePtr>(active_)) fail(sequence, error);
     }
+    recountCells();
     parts_.sink.publish();
   }
   mailbox_.close();
   takeCommands();
   endAll();
+}
+
+void DecodeLoop::recountCells() {
+  std::vector<Claim> held = claims();
+  for (size_t i = 0; i < held.size(); ++i) {
+    held[i].cells = active_[i]->heldTokens();
+    if (!books_.countsSharedOnce()) held[i].sharedCells = 0;
+  }
+  parts_.counters.noteCells(cellsOf(held), books_.recount());
 }
 
 void DecodeLoop::takeCommands() {
@@ -109,6 +120,7 @@ void DecodeLoop::step() {
     // A prompt's chunk may take a quarter of a second: what is ready does not wait for it.
     if (call.tokens() > call.rows.size()) parts_.sink.publishNow();
     runCall(call, planned);
+    recountCells();
     // Each call is shown at once: a prompt's chunk behind it must not hold back tokens that are ready.
     parts_.sink.publish();
   }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cell-books.h"
 #include "loop.h"
 #include "mailbox.h"
 #include "prefix-cache.h"
@@ -72,12 +73,14 @@ class DecodeLoop : public Loop {
   void conclude(const SequencePtr& sequence, FinishedRow row);
   void endAll();
   void becomeIdle();
+  void recountCells();
 
   LoopParts parts_;
   llama_memory_t memory_;
   SchedulerLimits limits_;
   Room room_;
   PrefixCache cache_;
+  CellBooks books_;
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside
   std::vector<SequencePtr> active_;   // have a slot

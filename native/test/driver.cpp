@@ -38,7 +38,13 @@ Driver::Driver(const LoadOptions& options) {
   engine_ = std::move(loaded).value();
 }
 
-Driver::~Driver() { engine_->close(); }
+Driver::~Driver() {
+  engine_->close();
+  const EngineStats stats = engine_->stats();
+  if (stats.cellsCounted == stats.cellsRecounted) return;
+  tests::failLater(std::to_string(stats.cellsCounted) + " cells were counted, a recount gave " +
+                   std::to_string(stats.cellsRecounted));
+}
 
 uint32_t Driver::submit(const SequenceRequest& request) {
   Result<uint32_t> id = engine_->submit(request);

@@ -18,6 +18,9 @@ struct CheckFailed : std::runtime_error {
 
 [[noreturn]] void failAt(const char* file, int line, const std::string& what);
 
+// For destructors: the test that runs has failed, and goes on.
+void failLater(const std::string& what);
+
 template <typename A, typename B>
 void checkEqual(const A& actual, const B& expected, const char* what, const char* file, int line) {
   if (actual == expected) return;

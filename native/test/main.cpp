@@ -29,6 +29,11 @@ std::vector<std::string>& folders() {
   return list;
 }
 
+std::string& later() {
+  static std::string what;
+  return what;
+}
+
 bool isWanted(const std::string& name, int count, char** parts) {
   if (count <= 1) return true;
   for (int i = 1; i < count; ++i) {
@@ -45,6 +50,8 @@ void failAt(const char* file, int line, const std::string& what) {
   const char* slash = strrchr(file, '/');
   throw CheckFailed(std::string(slash != nullptr ? slash + 1 : file) + ":" + std::to_string(line) + ": " + what);
 }
+
+void failLater(const std::string& what) { later() = what; }
 
 std::string modelPath(const std::string& name) {
   const char* folder = getenv("LLAMAESTRO_TEST_MODELS");
@@ -68,11 +75,13 @@ int main(int count, char** parts) {
   int run = 0;
   for (const tests::Test& test : tests::all()) {
     if (!tests::isWanted(test.name, count, parts)) continue;
+    tests::later().clear();
     ++run;
     const auto begin = std::chrono::steady_clock::now();
     std::string fault;
     try {
       test.body();
+      fault = tests::later();
     } catch (const std::exception& thrown) {
       fault = thrown.what();
     }

@@ -239,3 +239,29 @@ TEST("seats: bad numbers are refused with the name of the field") {
     CHECK_EQUAL(refusal(driver, request), "invalid_request choices");
   }
 }
+
+TEST("seats: the cells in use are those of llama.cpp's own books, shared ones once") {
+  for (const char* model : kModels) {
+    for (const char* layout : {"split", "unified"}) {
+      Driver driver(slots(model, 3, 3 * 256, layout));
+      SequenceRequest several = talk(6, 150);
+      several.choices = 3;
+      several.temperature = 2;
+      several.seed = 5;
+      const uint32_t first = driver.submit(several);
+      const uint32_t other = driver.submit(talk(2, 60, 5));
+      uint64_t most = 0;
+      driver.waitUntil([&] {
+        const EngineStats stats = driver.engine().stats();
+        most = std::max<uint64_t>(most, stats.cellsCounted);
+        bool isOver = driver.heard(other).finished;
+        for (uint32_t id = first; id < first + 3; ++id) isOver = isOver && driver.heard(id).finished;
+        return isOver && stats.running == 0;
+      });
+      CHECK(most > 62);
+      // Whoever hears of the end finds the books closed.
+      CHECK_EQUAL(driver.engine().stats().cellsCounted, 0u);
+      CHECK_EQUAL(driver.engine().stats().cellsRecounted, 0u);
+    }
+  }
+}

@@ -260,6 +260,12 @@ export interface EngineStats {
   /** What the prefix cache holds in host memory now. */
   readonly prefixBlocks: number;
   readonly prefixBytes: number;
+  /**
+   * Cells of the KV cache in use after the last step: what the engine counts itself, and what llama.cpp's own books say.
+   * They never differ; if they did, the first difference would stay here. Models without cells of their own for every
+   * position (recurrent ones) count positions.
+   */
+  readonly cells: { readonly counted: number; readonly recounted: number };
   /** Milliseconds since the last finished decode step, while work is there; 0 when idle. */
   readonly stalledMs: number;
 }

@@ -103,6 +103,7 @@ export class FakeEngine implements Engine {
       generatedTokens: this.generatedTokens,
       parked: 0,
       ...this.prefixes.stats(),
+      cells: this.countCells(),
       stalledMs: busy ? this.parts.clock.nowMs() - this.lastStepMs : 0,
     };
   }
@@ -190,6 +191,11 @@ export class FakeEngine implements Engine {
       this.timer = this.parts.clock.setTimer(0, () => this.endAll());
     });
     return this.closed;
+  }
+
+  private countCells(): EngineStats['cells'] {
+    const counted = this.running.reduce((sum, one) => sum + one.prefilled + Math.max(0, one.generated - 1), 0);
+    return { counted, recounted: counted };
   }
 
   private promptOf(prompt: Prompt): readonly number[] {
