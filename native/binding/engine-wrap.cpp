@@ -78,7 +78,8 @@ Napi::Value EngineWrap::submit(const Napi::CallbackInfo& info) {
   const SequenceRequest request = toSequenceRequest(info[0].As<Napi::Object>());
   const Result<uint32_t> result = slot_->engine->submit(request);
   if (!result.ok()) throw toThrown(info.Env(), result.error());
-  environment_->beginWork();  // ends with the Finished row
+  // Each of its answers ends with a Finished row.
+  for (double begun = 0; begun < request.choices.value_or(1); ++begun) environment_->beginWork();
   return Napi::Number::New(info.Env(), result.value());
 }
 

@@ -1,5 +1,5 @@
-// Internal: how many cells of a context's cache are in use by llama.cpp's own books, against which the engine's count is
-// held. Decode thread only.
+// Internal: how many cells of a context's cache are in use by llama.cpp's own books, against which the engine's count
+// is held. Decode thread only.
 #pragma once
 
 #include <cstdint>

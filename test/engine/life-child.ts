@@ -106,6 +106,20 @@ async function readStream(file: string): Promise<void> {
   await engine.close();
 }
 
+/** Nothing but its answers keeps the process alive: one slot says them one after the other. */
+async function awaitAnswers(file: string): Promise<void> {
+  const engine = await load(createNativeDriver(), file);
+  const ended = new Set<number>();
+  await new Promise<void>((resolve) => {
+    engine.submit({ ...ENDLESS, maxTokens: 300, choices: 4 }, (event) => {
+      if (event.type === 'finished') ended.add(event.choice ?? 0);
+      if (ended.size === 4) resolve();
+    });
+  });
+  say({ answers: ended.size });
+  await engine.close();
+}
+
 async function forgetBoth(file: string): Promise<void> {
   const driver = createNativeDriver();
   await (await load(driver, file)).close();
@@ -206,6 +220,7 @@ if (isMainThread) {
     'forget-stream': () => forgetStream(file),
     'forget-both': () => forgetBoth(file),
     'read-stream': () => readStream(file),
+    'await-answers': () => awaitAnswers(file),
     'two-addons': () => twoAddons(file, more),
     'share-weights': () => shareWeights(file),
     logs: () => logs(file),

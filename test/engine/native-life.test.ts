@@ -56,6 +56,12 @@ describe('native engine: life in its process', function () {
     expect(said).to.deep.equal({ grown: true, freed: true });
   });
 
+  it('keeps the process alive until the last of several answers', async () => {
+    const { status, said } = await attempt('await-answers', await tinyModel());
+    expect(said).to.deep.equal({ answers: 4 });
+    expect(status).to.equal(0);
+  });
+
   it('lives beside another copy of the addon, and both end with the process', async () => {
     await withFolder(async (folder) => {
       const other = join(folder, 'other.node');

@@ -1,4 +1,10 @@
-/** Rounds of torture, each on an engine of another shape: both cache layouts, few and many slots, with and without a prefix cache that is far too small. */
+/**
+ * Rounds of torture, each on an engine of another shape: both cache layouts, few and many slots, cells that do not
+ * suffice for all, with and without a prefix cache that is far too small, with and without answers in it.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { EngineDriver, LoadOptions } from '../../src/engine/engine.js';
 import { SeededRandom } from '../fuzz/seeded-random.js';
 import { runSequence } from '../engine/run-sequence.js';
@@ -22,13 +28,16 @@ export async function tortureRounds(
 ): Promise<readonly Round[]> {
   const random = new SeededRandom(seed);
   const file = await copierModel();
+  const folder = mkdtempSync(join(tmpdir(), 'torture-'));
   const rounds: Round[] = [];
   const end = performance.now() + totalMs;
   while (performance.now() < end) {
     const options = roundOptions(random, rounds.length);
     const engine = await driver.load({ file, purpose: 'generate', threads: 1, ...options });
     try {
-      const report = await torture(engine, random, seed + rounds.length, Math.min(roundMs, end - performance.now()));
+      const familySeed = seed + rounds.length;
+      const durationMs = Math.min(roundMs, end - performance.now());
+      const report = await torture(engine, { random, familySeed, durationMs, prefixFile: join(folder, 'prefixes') });
       const round = { options, report };
       rounds.push(round);
       onRound(round);
@@ -36,19 +45,25 @@ export async function tortureRounds(
       await engine.close();
     }
   }
+  rmSync(folder, { recursive: true });
   await checkSolo(driver, file, random, seed);
   return rounds;
 }
 
 function roundOptions(random: SeededRandom, round: number): Partial<LoadOptions> {
   const slots = random.pick([1, 2, 4, 7]);
+  const contextTokens = slots * random.pick([400, 512, 700]);
+  const isUnified = round % 2 === 1;
   return {
-    kvLayout: round % 2 === 0 ? 'split' : 'unified',
+    kvLayout: isUnified ? 'unified' : 'split',
     slots,
-    contextTokens: slots * random.pick([400, 512, 700]),
+    contextTokens,
+    // All slots together may want more than there is: somebody is put aside then.
+    ...(isUnified && random.chance(0.7) ? { contextTokensPerSlot: Math.min(contextTokens, 700) } : {}),
     chunkTokens: random.pick([16, 32, 64, 256]),
     // A token takes a KiB: from nothing over a few prompts to all of them.
     prefixCacheBytes: random.pick([0, 2 ** 18, 2 ** 20, 2 ** 26]),
+    reuseGenerated: random.chance(0.7),
   };
 }
 
