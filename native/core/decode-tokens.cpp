@@ -50,7 +50,8 @@ std::vector<DecodeLoop::Draw> DecodeLoop::drawsOf(const std::vector<DecodeRow>& 
 void DecodeLoop::drawAll(std::vector<Draw>& draws) {
   std::vector<double> picksUs;
   for (const Draw& draw : draws) picksUs.push_back(draw.sequence->pickUs());
-  samplers_.run(draws.size(), samplingHelpers(picksUs, samplers_.helpers()), [&](size_t i) {
+  const double worthUs = parts_.tellsLate ? kWorthSharingUs : kWorthSharingOnCpuUs;
+  samplers_.run(draws.size(), samplingHelpers(picksUs, samplers_.helpers(), worthUs), [&](size_t i) {
     try {
       draws[i].pick = draws[i].sequence->pick(draws[i].logits, parts_.model);
     } catch (...) {

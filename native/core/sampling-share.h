@@ -6,10 +6,12 @@
 
 namespace llamaestro {
 
-// What one thread should have to do at least, itself included: waking another costs tens of microseconds.
+// What each thread should have to do at least: waking another costs tens of microseconds where a device computes and
+// the cores are idle. Where the cores compute, a helper takes one from them, and on a busy machine it comes late.
 inline constexpr double kWorthSharingUs = 200;
+inline constexpr double kWorthSharingOnCpuUs = 2000;
 
 // Threads to wake beside the own one, at most `most`. `picksUs`: what each choice is expected to take.
-uint32_t samplingHelpers(const std::vector<double>& picksUs, uint32_t most);
+uint32_t samplingHelpers(const std::vector<double>& picksUs, uint32_t most, double worthUs);
 
 }  // namespace llamaestro

@@ -50,13 +50,15 @@ TEST("task pool: what a task throws comes out, and the pool goes on") {
 }
 
 TEST("sampling share: little work stays on one thread, and nobody is woken for nothing") {
-  CHECK_EQUAL(samplingHelpers({}, 7), 0u);
-  CHECK_EQUAL(samplingHelpers({50000}, 7), 0u);
-  CHECK_EQUAL(samplingHelpers({10, 10, 10, 10, 10, 10, 10, 10}, 7), 0u);
-  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 80), 7), 2u);
-  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 10000), 7), 7u);
-  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 10000), 1), 1u);
-  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 10000), 0), 0u);
+  CHECK_EQUAL(samplingHelpers({}, 7, kWorthSharingUs), 0u);
+  CHECK_EQUAL(samplingHelpers({50000}, 7, kWorthSharingUs), 0u);
+  CHECK_EQUAL(samplingHelpers({10, 10, 10, 10, 10, 10, 10, 10}, 7, kWorthSharingUs), 0u);
+  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 80), 7, kWorthSharingUs), 2u);
+  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 10000), 7, kWorthSharingUs), 7u);
+  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 10000), 1, kWorthSharingUs), 1u);
+  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 10000), 0, kWorthSharingUs), 0u);
+  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 80), 7, kWorthSharingOnCpuUs), 0u);
+  CHECK_EQUAL(samplingHelpers(std::vector<double>(8, 1000), 7, kWorthSharingOnCpuUs), 3u);
   // One is as long as all the others: two threads do.
-  CHECK_EQUAL(samplingHelpers({30000, 10000, 10000, 10000}, 7), 1u);
+  CHECK_EQUAL(samplingHelpers({30000, 10000, 10000, 10000}, 7, kWorthSharingUs), 1u);
 }
