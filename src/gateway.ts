@@ -4,29 +4,25 @@
  */
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { createApp } from './api/app.js';
 import { checkPort, listen, type HttpServer } from './api/server.js';
 import { LlamaestroError } from './base/errors.js';
 import type { Logger } from './base/log.js';
-import type { Clock, Random } from './base/ports.js';
 import { systemClock, systemRandom } from './base/system-ports.js';
-import { startBroker } from './bus/broker/broker.js';
 import type { Bus } from './bus/bus.js';
 import { FrameReceiver } from './bus/frame-receiver.js';
-import { connectNats } from './bus/nats-bus.js';
 import type { Journal } from './journal/journal.js';
 import { SqliteJournal } from './journal/sqlite-journal.js';
-import { machineProbe } from './node/device-probe.js';
-import { NodeAgent } from './node/node-agent.js';
-import { ProcessSpawner } from './node/process-spawner.js';
+import { joinBus, startMachine, type Ground } from './machine.js';
 import { createOrchestra } from './orchestra/local-orchestra.js';
 import type { Orchestra } from './orchestra/orchestra.js';
-import { nodeClient } from './pool/node-client.js';
+import { nodeClient, type NodeAgent } from './pool/node-client.js';
 import type { Pool } from './pool/pool.js';
 import { createPool } from './pool/pool-driver.js';
-import { createCatalog, type Catalog } from './profile/catalog.js';
+import { openCatalog } from './catalog.js';
+import type { Catalog } from './profile/catalog.js';
 import type { MadeUpOptions } from './profile/made-up-profile.js';
+import { createProfilePlanner, type PlanProfile } from './profile/profile-planner.js';
 import { createProfileManager, type ProfileManager } from './profile/profile-manager.js';
 import type { GatewayConfig } from './schema/config.js';
 import type { Profile } from './schema/profile.js';
@@ -53,8 +49,6 @@ export interface Gateway {
 const KEPT_MS = 30 * 24 * 3600 * 1000;
 /** The profile that a first start takes. */
 const FIRST_PROFILE = 'demo';
-/** Folder of the profiles that come with the program, beside `src` and `dist`. */
-const OWN_PROFILES = fileURLToPath(new URL('../profiles', import.meta.url));
 const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost']);
 
 export async function startGateway(
@@ -84,14 +78,9 @@ export async function startGateway(
 }
 
 /** What every part is built with. */
-interface Site {
+interface Site extends Ground {
   readonly config: GatewayConfig;
-  readonly clock: Clock;
-  readonly random: Random;
   readonly gid: string;
-  readonly log: Logger;
-  /** How to close what was opened, in the order of opening; each part adds its own. */
-  readonly undo: (() => Promise<unknown>)[];
 }
 
 async function assemble(site: Site, choice: Choice, version: string, takeApart: () => Promise<void>): Promise<Gateway> {
@@ -101,9 +90,11 @@ async function assemble(site: Site, choice: Choice, version: string, takeApart: 
   const journal = await openJournal(site);
   const joined = await joinBus(site);
   const nid = startMachine(site, joined);
-  const pool = openPool(site, joined.bus, nid);
-  const catalog = createCatalog({ folders: [paths.profiles, OWN_PROFILES], modelRoots: [paths.models] });
-  const { orchestra, profiles } = seatOrchestra(site, joined.bus, pool, journal, catalog);
+  const node = nodeClient(joined.bus, nid);
+  const pool = openPool(site, joined.bus, node);
+  const catalog = openCatalog(paths);
+  const plan = createProfilePlanner(node);
+  const { orchestra, profiles } = seatOrchestra(site, joined.bus, pool, journal, { catalog, plan });
   await settlePast(site, orchestra, journal);
   const first = await firstProfile(choice, catalog, profiles, log);
   await profiles.start(first);
@@ -123,45 +114,7 @@ async function openJournal({ config, clock, log, undo }: Site): Promise<Journal>
   return journal;
 }
 
-/** The gateway's place on the bus, and the address at which hosts find it. */
-interface Joined {
-  readonly kind: 'embedded' | 'nats';
-  readonly bus: Bus;
-  readonly url: string;
-  readonly token: string | undefined;
-}
-
-async function joinBus({ config, clock, random, log, undo }: Site): Promise<Joined> {
-  const ports = { clock, random, log };
-  if (config.natsUrl !== undefined) {
-    const bus = await connectNats({ ...ports, name: 'gateway', servers: config.natsUrl });
-    undo.push(() => bus.close());
-    return { kind: 'nats', bus, url: config.natsUrl, token: undefined };
-  }
-  const broker = await startBroker(ports);
-  undo.push(() => broker.close());
-  // Without a socket to ourselves. Measured, 16 streams of a 15M model: 1947 tokens/s, against 1880 through the client
-  // that hosts use, and the first token 0.9 to 2 ms earlier.
-  const bus = broker.attach();
-  undo.push(() => bus.close());
-  return { kind: 'embedded', bus, url: broker.url, token: broker.token };
-}
-
-/** The agent of this machine, which starts and ends its model hosts. Returns its node id. */
-function startMachine({ config, clock, random, log, undo }: Site, { bus, url, token }: Joined): string {
-  const nid = random.id('node');
-  const { engine, logLevel, paths } = config;
-  const hosts = { nid, busUrl: url, busToken: token, engine, logLevel };
-  const spawner = new ProcessSpawner({ config: hosts, logFolder: paths.logs, log });
-  const deviceProbe = machineProbe(config.deviceLimits);
-  const agent = new NodeAgent({ bus, clock, random, nid, spawner, deviceProbe, log });
-  agent.start();
-  undo.push(() => agent.close());
-  return nid;
-}
-
-function openPool({ config, clock, random, gid, log, undo }: Site, bus: Bus, nid: string): Pool {
-  const node = nodeClient(bus, nid);
+function openPool({ config, clock, random, gid, log, undo }: Site, bus: Bus, node: NodeAgent): Pool {
   const pool = createPool({ bus, clock, random, gid, node, log, stepLock: config.paths.stepLock });
   undo.push(() => pool.close());
   return pool;
@@ -173,14 +126,14 @@ function seatOrchestra(
   bus: Bus,
   pool: Pool,
   journal: Journal,
-  catalog: Catalog,
+  reading: { readonly catalog: Catalog; readonly plan: PlanProfile },
 ): { readonly orchestra: Orchestra; readonly profiles: ProfileManager } {
   const receiver = new FrameReceiver({ bus, clock, gid, log });
   undo.push(() => Promise.resolve(receiver.close()));
   const profile = (): Profile => profiles.current();
   const orchestra = createOrchestra({ bus, receiver, clock, random, gid, pool, journal, log, profile });
   const running = (): number => orchestra.status().running + orchestra.status().admitting;
-  const profiles = createProfileManager({ pool, journal, catalog, running });
+  const profiles = createProfileManager({ pool, journal, running, ...reading });
   return { orchestra, profiles };
 }
 

@@ -75,6 +75,7 @@ const DOUBLES = ['src/bus/sim-bus.ts', 'src/journal/memory-journal.ts'];
 const ENTRIES = [
   'src/main.ts',
   'src/cli/main.ts',
+  'src/profile-main.ts',
   'src/host/host-main.ts',
   'src/engine/native.ts',
   'src/engine/trial-entry.ts',

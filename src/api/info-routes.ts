@@ -106,6 +106,9 @@ function profileRoutes(router: Router, parts: ApiParts): void {
       profiles: await parts.profiles.list(),
     };
   });
+  router.get('/v1/profiles/:name/plan', async (ctx) => {
+    ctx.body = await parts.profiles.plan(String(ctx.params['name']));
+  });
   router.post('/v1/profiles/switch', async (ctx) => {
     const { name } = decode(SwitchBodyCodec, await readJson(ctx.req));
     const profile = await parts.profiles.activate(name);

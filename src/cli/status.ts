@@ -1,6 +1,7 @@
 /** `llamaestro status`: health, models and queues in one look; `--json` gives the whole body. */
 import type { Command } from 'commander';
 import { call, urlOf } from './client.js';
+import { tableLines } from './text.js';
 
 interface StatusModel {
   readonly name: string;
@@ -35,14 +36,11 @@ export function statusLines(url: string, status: Status): readonly string[] {
     model.memory.allocated === null ? '-' : `${(model.memory.allocated.totalBytes / MIB).toFixed(1)} MiB`,
     String(model.crashes),
   ]);
-  const table = [['model', 'role', 'state', 'in use', 'queued', 'memory', 'crashes'], ...rows];
-  const widths = table[0]?.map((_, column) => Math.max(...table.map((row) => row[column]?.length ?? 0))) ?? [];
-  const line = (row: readonly string[]): string =>
-    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
+  const head = ['model', 'role', 'state', 'in use', 'queued', 'memory', 'crashes'];
   return [
     `${url}: ${status.health}, profile '${status.profile.name}', ${String(running)} running, ${String(completed)} completed, ${String(failed)} failed`,
     ...status.reasons.map((reason) => `  ${reason}`),
-    ...table.map((row) => line(row).trimEnd()),
+    ...tableLines([head, ...rows]),
   ];
 }
 

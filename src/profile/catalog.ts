@@ -12,7 +12,8 @@ import { fileOf, withDefaults } from './model-check.js';
 import { readMerged } from './inheritance.js';
 import { nearestWord } from './nearest-word.js';
 import { checkProfile } from './profile-check.js';
-import { profileFault } from './profile-fault.js';
+import type { Problem } from './problem.js';
+import { profileFault, type LocatedProblem } from './profile-fault.js';
 import { resolveProfile } from './profile-resolver.js';
 
 /** Profiles of all folders together. */
@@ -39,10 +40,17 @@ export interface ProfileSummary {
   readonly error?: WireError;
 }
 
+export interface InspectedProfile {
+  readonly profile: Profile;
+  locate(problem: Problem): LocatedProblem;
+}
+
 export interface Catalog {
   /** The profile of that name or at that path: `profile_not_found` listing names, or `profile_invalid` with line and column. */
   load(nameOrPath: string): Promise<Profile>;
-  /** The same for names alone: what a client says must not open files outside the folders. */
+  /** The same with the way back from a path in it to the place where that is written. */
+  inspect(nameOrPath: string): Promise<InspectedProfile>;
+  /** As `load`, for names alone: what a client says must not open files outside the folders. */
   named(name: string): Promise<Profile>;
   /** A profile for one GGUF file; `model_unusable` when the file is no model for text. */
   forFile(file: string, options?: MadeUpOptions): Promise<Profile>;
@@ -52,16 +60,21 @@ export interface Catalog {
 
 export function createCatalog(options: CatalogOptions): Catalog {
   const { folders, lookUp = createModelLookUp() } = options;
-  const read = (path: string, name?: string): Promise<Profile> => readProfile(path, name, { ...options, lookUp });
-  const named = async (name: string): Promise<Profile> => {
+  const inspect = (path: string, name?: string): Promise<InspectedProfile> =>
+    readProfile(path, name, { ...options, lookUp });
+  const read = async (path: string, name?: string): Promise<Profile> => (await inspect(path, name)).profile;
+  const named = async (name: string): Promise<InspectedProfile> => {
     const known = await profilePaths(folders);
     const [path] = known.get(name) ?? [];
     if (path === undefined) throw notFound(name, [...known.keys()]);
-    return read(path, name);
+    return inspect(path, name);
   };
+  const byEither = (nameOrPath: string): Promise<InspectedProfile> =>
+    looksLikePath(nameOrPath) ? inspect(resolve(nameOrPath)) : named(nameOrPath);
   return {
-    named,
-    load: (nameOrPath) => (looksLikePath(nameOrPath) ? read(resolve(nameOrPath)) : named(nameOrPath)),
+    inspect: byEither,
+    load: async (nameOrPath) => (await byEither(nameOrPath)).profile,
+    named: async (name) => (await named(name)).profile,
     async forFile(file, madeUp) {
       return madeUpProfile(await lookUp(resolve(file), []), madeUp);
     },
@@ -123,7 +136,7 @@ async function readProfile(
   path: string,
   expectedName: string | undefined,
   { folders, modelRoots, lookUp }: Required<CatalogOptions>,
-): Promise<Profile> {
+): Promise<InspectedProfile> {
   const { data, files, locate } = await readMerged(path, {
     readText,
     named: async (name) => (looksLikePath(name) ? [] : ((await profilePaths(folders)).get(name) ?? [])),
@@ -140,7 +153,7 @@ async function readProfile(
     const modelFile = fileOf(withDefaults(file, fields));
     if (modelFile !== undefined && !facts.has(modelFile)) facts.set(modelFile, await lookUp(modelFile, roots));
   }
-  return resolveProfile({ file, origin: path, files, facts });
+  return { profile: resolveProfile({ file, origin: path, files, facts }), locate };
 }
 
 async function readText(path: string): Promise<string> {

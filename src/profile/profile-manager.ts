@@ -7,7 +7,9 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Journal } from '../journal/journal.js';
 import type { Pool } from '../pool/pool.js';
 import type { Profile } from '../schema/profile.js';
+import type { ProfilePlan } from '../schema/profile-plan.js';
 import type { Catalog, ProfileSummary } from './catalog.js';
+import type { PlanProfile } from './profile-planner.js';
 
 /** Key of the journal's state that names the active profile. */
 export const ACTIVE_PROFILE_KEY = 'active-profile';
@@ -20,6 +22,7 @@ export interface RememberedProfile {
 
 export interface ProfileManagerParts {
   readonly catalog: Catalog;
+  readonly plan: PlanProfile;
   readonly pool: Pick<Pool, 'apply'>;
   readonly journal: Pick<Journal, 'getState' | 'setState'>;
   /** Requests accepted and not ended. */
@@ -34,15 +37,17 @@ export interface ProfileManager {
   /** What was active when the last process ended, if it is known. */
   remembered(): Promise<RememberedProfile | undefined>;
   list(): Promise<readonly ProfileSummary[]>;
+  /** What the profile of that name would take; changes nothing. `profile_not_found`, `profile_invalid`. */
+  plan(name: string): Promise<ProfilePlan>;
   /**
    * Changes to the profile of that name. `switch_conflict` while requests run or another change is under way;
-   * `profile_not_found` and `profile_invalid` leave everything as it was.
+   * `profile_not_found`, `profile_invalid` and `does_not_fit` leave everything as it was.
    */
   activate(name: string): Promise<Profile>;
 }
 
 export function createProfileManager(parts: ProfileManagerParts): ProfileManager {
-  const { catalog, pool, journal, running } = parts;
+  const { catalog, plan, pool, journal, running } = parts;
   let active: Profile | undefined;
   let changing = false;
 
@@ -66,6 +71,7 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
   return {
     current,
     list: () => catalog.list(),
+    plan: async (name) => plan(await catalog.named(name)),
     async start(profile) {
       assert(active === undefined, 'the first profile');
       await make(profile);
@@ -81,6 +87,7 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
         const profile = await catalog.named(name);
         if (JSON.stringify(profile) === JSON.stringify(current())) return current();
         if (running() > 0) throw busy(running());
+        refuseUnfit(await plan(profile));
         await make(profile);
         return profile;
       } finally {
@@ -88,6 +95,16 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
       }
     },
   };
+}
+
+/** A definite no stops the change; a model that is missing, unknown or damaged is one that does not work, not one too many. */
+function refuseUnfit({ profile, problems }: ProfilePlan): void {
+  const [first] = problems;
+  if (first === undefined) return;
+  throw new LlamaestroError('does_not_fit', `profile '${profile}': ${first.message}`, {
+    remedy: first.remedy,
+    details: { profile, problems },
+  });
 }
 
 function busy(count: number): LlamaestroError {

@@ -3,6 +3,7 @@ import { LlamaestroError } from '../../src/base/errors.js';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
 import type { Catalog } from '../../src/profile/catalog.js';
 import { createProfileManager, type ProfileManager } from '../../src/profile/profile-manager.js';
+import type { FitProblem, ProfilePlan } from '../../src/schema/profile-plan.js';
 import type { Profile } from '../../src/schema/profile.js';
 import { modelSpec, profileOf } from '../support/profiles.js';
 
@@ -10,11 +11,17 @@ const [first, second] = ['first', 'second'].map((name) =>
   profileOf([modelSpec('m')], { name, origin: `/p/${name}.yaml` }),
 ) as [Profile, Profile];
 
+const PLAN: ProfilePlan = {
+  ...{ profile: '', origin: '', fits: true },
+  ...{ models: [], devices: [], problems: [], warnings: [] },
+};
+
 interface Scene {
   readonly manager: ProfileManager;
   readonly journal: MemoryJournal;
   readonly applied: string[];
   running: number;
+  problems: FitProblem[];
   /** Called while the catalog reads. */
   onLoad: () => void;
 }
@@ -22,16 +29,18 @@ interface Scene {
 async function scene(journal = new MemoryJournal()): Promise<Scene> {
   await journal.open();
   const applied: string[] = [];
-  const state = { running: 0, onLoad: (): void => undefined };
+  const state = { running: 0, problems: [] as FitProblem[], onLoad: (): void => undefined };
   const named = (name: string): Promise<Profile> => {
     state.onLoad();
     const found = [first, second].find((profile) => profile.name === name);
     if (found !== undefined) return Promise.resolve(structuredClone(found));
     return Promise.reject(new LlamaestroError('profile_not_found', name));
   };
-  const catalog: Catalog = { named, load: named, forFile: named, list: () => Promise.resolve([]) };
+  const inspect = (name: string): Promise<never> => Promise.reject(new Error(`nobody inspects ${name}`));
+  const catalog: Catalog = { inspect, named, load: named, forFile: named, list: () => Promise.resolve([]) };
   const manager = createProfileManager({
     catalog,
+    plan: ({ name, origin }) => Promise.resolve({ ...PLAN, profile: name, origin, problems: state.problems }),
     journal,
     pool: { apply: (profile) => void applied.push(profile.name) },
     running: () => state.running,
@@ -84,6 +93,17 @@ describe('the profile manager', () => {
     world.running = 3;
     expect((await world.manager.activate('first')).name).to.equal('first');
     expect(world.applied).to.deep.equal(['first']);
+  });
+
+  it('refuses what does not fit, with the sum, and shows the same as a plan', async () => {
+    const world = await scene();
+    await world.manager.start(first);
+    world.problems = [{ device: 'cpu', models: ['m'], message: 'm 2 MiB: cpu has room for 1 MiB', remedy: 'Less.' }];
+    const error: unknown = await world.manager.activate('second').catch((thrown: unknown) => thrown);
+    expect(error).to.include({ code: 'does_not_fit', remedy: 'Less.' });
+    expect((error as Error).message).to.equal("profile 'second': m 2 MiB: cpu has room for 1 MiB");
+    expect(world.manager.current()).to.equal(first);
+    expect((await world.manager.plan('second')).problems).to.deep.equal(world.problems);
   });
 
   it('refuses to change under load', async () => {
