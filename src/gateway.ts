@@ -22,6 +22,7 @@ import { createPool } from './pool/pool-driver.js';
 import { openCatalog } from './catalog.js';
 import type { Catalog } from './profile/catalog.js';
 import type { MadeUpOptions } from './profile/made-up-profile.js';
+import { watchFolder } from './profile/folder-watch.js';
 import { createProfilePlanner, type PlanProfile } from './profile/profile-planner.js';
 import { createProfileManager, type ProfileManager } from './profile/profile-manager.js';
 import type { GatewayConfig } from './schema/config.js';
@@ -86,7 +87,8 @@ interface Site extends Ground {
 async function assemble(site: Site, choice: Choice, version: string, takeApart: () => Promise<void>): Promise<Gateway> {
   const { config, clock, random, gid, log } = site;
   const { paths } = config;
-  await mkdir(paths.home, { recursive: true });
+  // With the folder of the user's own profiles, so that it is there to be found.
+  await mkdir(paths.profiles, { recursive: true });
   const journal = await openJournal(site);
   const joined = await joinBus(site);
   const nid = startMachine(site, joined);
@@ -133,7 +135,8 @@ function seatOrchestra(
   const profile = (): Profile => profiles.current();
   const orchestra = createOrchestra({ bus, receiver, clock, random, gid, pool, journal, log, profile });
   const running = (): number => orchestra.status().running + orchestra.status().admitting;
-  const profiles = createProfileManager({ pool, journal, running, ...reading });
+  const profiles = createProfileManager({ pool, journal, running, clock, watchFolder, ...reading });
+  undo.push(() => Promise.resolve(profiles.close()));
   return { orchestra, profiles };
 }
 

@@ -109,6 +109,10 @@ function profileRoutes(router: Router, parts: ApiParts): void {
   router.get('/v1/profiles/:name/plan', async (ctx) => {
     ctx.body = await parts.profiles.plan(String(ctx.params['name']));
   });
+  router.post('/v1/profiles/reload', async (ctx) => {
+    const profile = await parts.profiles.reload();
+    ctx.body = { active: profile.name, warnings: profile.warnings };
+  });
   router.post('/v1/profiles/switch', async (ctx) => {
     const { name } = decode(SwitchBodyCodec, await readJson(ctx.req));
     const profile = await parts.profiles.activate(name);

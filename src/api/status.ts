@@ -1,7 +1,8 @@
 /** What `/readyz` and `/v1/status` say: pure views over the rooms' own status. */
 import type { OrchestraStatus } from '../orchestra/orchestra.js';
 import type { ModelStatus, PoolStatus } from '../pool/pool.js';
-import type { Profile } from '../schema/profile.js';
+import type { ProfileEdit } from '../profile/edit-watch.js';
+import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { ApiParts } from './api-parts.js';
 
 export interface Readiness {
@@ -20,6 +21,31 @@ export function readiness(orchestra: OrchestraStatus, pool: PoolStatus, profile:
   );
   const reasons = rising.map((model) => `model '${model.name}' is ${model.state}`);
   return { ready: rising.length === 0, reasons: [...reasons, ...failures(pool), ...absences(profile)] };
+}
+
+/** What is known of a file that is not there, for whoever goes to get it. */
+function missingBody({ name, load, source }: ModelSpec): Record<string, unknown> {
+  const { bytes, licence, repo, file, sha256 } = source ?? {};
+  return {
+    model: name,
+    file: load.file,
+    bytes: bytes ?? null,
+    licence: licence ?? null,
+    source: repo === undefined ? null : { repo, file: file ?? null, sha256: sha256 ?? null },
+  };
+}
+
+function editWarnings(edit: ProfileEdit | undefined): readonly string[] {
+  switch (edit?.state) {
+    case undefined:
+      return [];
+    case 'broken':
+      return [`the profile was edited and is broken now, so the former goes on: ${edit.error.message}`];
+    case 'waiting': {
+      const why = edit.error === undefined ? "apply it with 'llamaestro reload'" : edit.error.message;
+      return [`the profile was edited; the former goes on: ${why}`];
+    }
+  }
 }
 
 function absences(profile: Profile): string[] {
@@ -76,7 +102,13 @@ export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profile
     health: !ready ? 'waiting' : degraded ? 'degraded' : 'ok',
     reasons,
     server: { ...parts.identity, time: new Date(parts.clock.wallMs()).toISOString() },
-    profile: { name: profile.name, origin: profile.origin, warnings: profile.warnings },
+    profile: {
+      name: profile.name,
+      origin: profile.origin,
+      warnings: [...editWarnings(parts.profiles.edit()), ...profile.warnings],
+      edit: parts.profiles.edit() ?? null,
+      missing: profile.models.filter(({ available }) => !available).map(missingBody),
+    },
     runs: orchestra,
     queues: Object.fromEntries(pool.models.map((model) => [model.name, model.queued])),
     models: pool.models.map(modelBody),

@@ -1,6 +1,8 @@
 /** `llamaestro status`: health, models and queues in one look; `--json` gives the whole body. */
 import type { Command } from 'commander';
 import { call, urlOf } from './client.js';
+import type { ProfilePlan } from '../schema/profile-plan.js';
+import { planLines } from './plan.js';
 import { tableLines } from './text.js';
 
 interface StatusModel {
@@ -17,7 +19,11 @@ interface StatusModel {
 interface Status {
   readonly health: string;
   readonly reasons: readonly string[];
-  readonly profile: { readonly name: string };
+  readonly profile: {
+    readonly name: string;
+    readonly warnings: readonly string[];
+    readonly edit: { readonly state: string; readonly plan?: ProfilePlan } | null;
+  };
   readonly runs: { readonly running: number; readonly completed: number; readonly failed: number };
   readonly models: readonly StatusModel[];
 }
@@ -40,7 +46,9 @@ export function statusLines(url: string, status: Status): readonly string[] {
   return [
     `${url}: ${status.health}, profile '${status.profile.name}', ${String(running)} running, ${String(completed)} completed, ${String(failed)} failed`,
     ...status.reasons.map((reason) => `  ${reason}`),
+    ...status.profile.warnings.map((warning) => `  warning: ${warning}`),
     ...tableLines([head, ...rows]),
+    ...(status.profile.edit?.plan === undefined ? [] : ['', 'as edited:', ...planLines(status.profile.edit.plan)]),
   ];
 }
 

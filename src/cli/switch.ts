@@ -1,4 +1,4 @@
-/** `llamaestro switch NAME`: makes another profile the active one. */
+/** `llamaestro switch NAME` makes another profile the active one, `llamaestro reload` takes over an edit of the active one. */
 import type { Command } from 'commander';
 import { call, urlOf } from './client.js';
 
@@ -7,15 +7,25 @@ interface Switched {
   readonly warnings: readonly string[];
 }
 
+function show({ active, warnings }: Switched, isJson: boolean): void {
+  const lines = [`profile '${active}' is active`, ...warnings.map((warning) => `  ${warning}`)];
+  process.stdout.write(`${isJson ? JSON.stringify({ active, warnings }) : lines.join('\n')}\n`);
+}
+
 export function addSwitch(program: Command): void {
+  program
+    .command('reload')
+    .description('apply the file of the active profile as it is now')
+    .option('--json', 'the answer as JSON')
+    .action(async (options: { json?: boolean }, command: Command) => {
+      show((await call(urlOf(command), '/v1/profiles/reload', {})) as Switched, options.json === true);
+    });
   program
     .command('switch')
     .argument('<profile>', 'name of a profile')
     .description('change the active profile of the running server')
     .option('--json', 'the answer as JSON')
     .action(async (name: string, options: { json?: boolean }, command: Command) => {
-      const answer = (await call(urlOf(command), '/v1/profiles/switch', { name })) as Switched;
-      const lines = [`profile '${answer.active}' is active`, ...answer.warnings.map((warning) => `  ${warning}`)];
-      process.stdout.write(`${options.json === true ? JSON.stringify(answer) : lines.join('\n')}\n`);
+      show((await call(urlOf(command), '/v1/profiles/switch', { name })) as Switched, options.json === true);
     });
 }

@@ -4,11 +4,14 @@
  */
 import { assert } from '../base/assert.js';
 import { LlamaestroError } from '../base/errors.js';
+import type { Clock } from '../base/ports.js';
 import type { Journal } from '../journal/journal.js';
 import type { Pool } from '../pool/pool.js';
 import type { Profile } from '../schema/profile.js';
 import type { ProfilePlan } from '../schema/profile-plan.js';
 import type { Catalog, ProfileSummary } from './catalog.js';
+import { EditWatch, type ProfileEdit } from './edit-watch.js';
+import type { WatchFolder } from './folder-watch.js';
 import type { PlanProfile } from './profile-planner.js';
 
 /** Key of the journal's state that names the active profile. */
@@ -23,6 +26,8 @@ export interface RememberedProfile {
 export interface ProfileManagerParts {
   readonly catalog: Catalog;
   readonly plan: PlanProfile;
+  readonly clock: Clock;
+  readonly watchFolder: WatchFolder;
   readonly pool: Pick<Pool, 'apply'>;
   readonly journal: Pick<Journal, 'getState' | 'setState'>;
   /** Requests accepted and not ended. */
@@ -44,10 +49,16 @@ export interface ProfileManager {
    * `profile_not_found`, `profile_invalid` and `does_not_fit` leave everything as it was.
    */
   activate(name: string): Promise<Profile>;
+  /** Makes the file of the active profile what runs, as it is now. Errors as `activate`; `invalid_request` for a made-up profile. */
+  reload(): Promise<Profile>;
+  /** How the file of the active profile differs from what runs; undefined when it does not. */
+  edit(): ProfileEdit | undefined;
+  /** Ends the watch over files. Idempotent. */
+  close(): void;
 }
 
 export function createProfileManager(parts: ProfileManagerParts): ProfileManager {
-  const { catalog, plan, pool, journal, running } = parts;
+  const { catalog, plan, clock, watchFolder, pool, journal, running } = parts;
   let active: Profile | undefined;
   let changing = false;
 
@@ -66,10 +77,33 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
     }
     active = profile;
     pool.apply(profile);
+    watch.aim();
   };
+
+  /** One change at a time; what is read is what runs already leaves everything alone, even under load. */
+  const change = async (read: () => Promise<Profile>): Promise<Profile> => {
+    if (changing) throw new LlamaestroError('switch_conflict', 'another change of the profile is under way');
+    changing = true;
+    try {
+      const profile = await read();
+      if (JSON.stringify(profile) === JSON.stringify(current())) return current();
+      if (running() > 0) throw busy(running());
+      refuseUnfit(await plan(profile));
+      await make(profile);
+      return profile;
+    } finally {
+      changing = false;
+    }
+  };
+  const reload = (): Promise<Profile> => change(() => catalog.load(fileOf(current())));
+  const watch: EditWatch = new EditWatch({ clock, catalog, plan, watchFolder, current, apply: reload });
 
   return {
     current,
+    reload,
+    edit: () => watch.edit,
+    close: () => watch.close(),
+    activate: (name) => change(() => catalog.named(name)),
     list: () => catalog.list(),
     plan: async (name) => plan(await catalog.named(name)),
     async start(profile) {
@@ -80,21 +114,14 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
       const text = await journal.getState(ACTIVE_PROFILE_KEY);
       return text === undefined ? undefined : (JSON.parse(text) as RememberedProfile);
     },
-    async activate(name) {
-      if (changing) throw new LlamaestroError('switch_conflict', 'another change of the profile is under way');
-      changing = true;
-      try {
-        const profile = await catalog.named(name);
-        if (JSON.stringify(profile) === JSON.stringify(current())) return current();
-        if (running() > 0) throw busy(running());
-        refuseUnfit(await plan(profile));
-        await make(profile);
-        return profile;
-      } finally {
-        changing = false;
-      }
-    },
   };
+}
+
+function fileOf({ name, origin, files }: Profile): string {
+  if (files.length > 0) return origin;
+  throw new LlamaestroError('invalid_request', `profile '${name}' has no file to read again: it was ${origin}`, {
+    remedy: 'Start the server anew with other options.',
+  });
 }
 
 /** A definite no stops the change; a model that is missing, unknown or damaged is one that does not work, not one too many. */

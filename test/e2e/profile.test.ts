@@ -1,8 +1,8 @@
 /** What a profile says about requests, seen from outside: forced and stripped parameters, thinking, chains, missing files. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { dispose, makeHome, post, startProcess, type GatewayProcess } from '../support/gateway.js';
+import { dispose, makeHome, post, startProcess, until, type GatewayProcess } from '../support/gateway.js';
 import { chatModel, scriptedModel, scriptedSentence } from '../support/models.js';
 
 interface Answer {
@@ -58,6 +58,50 @@ describe('e2e: what a profile says', function () {
     const [thinking, silent] = [await ask({ model: 'thinking' }), await ask({ model: 'silent' })];
     expect(silent.usage.prompt_tokens).to.be.greaterThan(thinking.usage.prompt_tokens);
     expect(thinking.output.text).to.contain('</think>');
+  });
+
+  interface Profile {
+    readonly warnings: readonly string[];
+    readonly edit: { readonly state: string; readonly plan?: { readonly fits: boolean } } | null;
+    readonly missing: readonly { readonly model: string; readonly bytes: number; readonly licence: string }[];
+  }
+  const active = async (): Promise<Profile> => {
+    const status = (await (await fetch(`${gateway.url}/v1/status`)).json()) as { readonly profile: Profile };
+    return status.profile;
+  };
+
+  it('lists what is missing, with size and licence', async () => {
+    const [absent] = (await active()).missing;
+    expect(absent).to.deep.include({ model: 'absent', bytes: 2 ** 30, licence: 'mit' });
+  });
+
+  it('plans a profile without loading any of it', async () => {
+    const plan = (await (await fetch(`${gateway.url}/v1/profiles/child/plan`)).json()) as {
+      readonly fits: boolean;
+      readonly models: readonly { readonly name: string; readonly state: string }[];
+    };
+    expect(plan.fits).to.equal(true);
+    expect(plan.models.find(({ name }) => name === 'absent')?.state).to.equal('missing');
+    expect((await fetch(`${gateway.url}/v1/profiles/nobody/plan`)).status).to.equal(404);
+  });
+
+  it('tells a broken edit of its file or of one that it extends, plans a valid one, and applies it by command', async () => {
+    const base = join(gateway.home, 'profiles/base.yaml');
+    const good = await readFile(base, 'utf8');
+    await writeFile(base, good.replace('threads: 1', 'thread: 1'));
+    await until('the broken edit', async () => (await active()).edit?.state === 'broken');
+    expect((await active()).warnings[0])
+      .to.contain("unknown key 'thread'")
+      .and.to.contain('base.yaml:3:');
+    expect((await ask({ model: 'short' })).usage.completion_tokens).to.equal(4);
+
+    await writeFile(base, good.replace('max_tokens: 4', 'max_tokens: 2'));
+    await until('the valid edit', async () => (await active()).edit?.state === 'waiting');
+    expect((await active()).edit?.plan?.fits).to.equal(true);
+    expect((await ask({ model: 'short' })).usage.completion_tokens).to.equal(4);
+    expect((await post(`${gateway.url}/v1/profiles/reload`, {})).status).to.equal(200);
+    expect((await active()).edit).to.equal(null);
+    expect((await ask({ model: 'short' })).usage.completion_tokens).to.equal(2);
   });
 
   it('starts with the files there are, and sends a task to the one that stands in', async () => {

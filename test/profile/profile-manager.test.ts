@@ -2,13 +2,15 @@ import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
 import type { Catalog } from '../../src/profile/catalog.js';
+import { RETRY_MS, SETTLE_MS } from '../../src/profile/edit-watch.js';
 import { createProfileManager, type ProfileManager } from '../../src/profile/profile-manager.js';
 import type { FitProblem, ProfilePlan } from '../../src/schema/profile-plan.js';
 import type { Profile } from '../../src/schema/profile.js';
+import { FakeClock } from '../support/fake-clock.js';
 import { modelSpec, profileOf } from '../support/profiles.js';
 
 const [first, second] = ['first', 'second'].map((name) =>
-  profileOf([modelSpec('m')], { name, origin: `/p/${name}.yaml` }),
+  profileOf([modelSpec('m')], { name, origin: `/p/${name}.yaml`, files: [`/p/${name}.yaml`] }),
 ) as [Profile, Profile];
 
 const PLAN: ProfilePlan = {
@@ -20,6 +22,11 @@ interface Scene {
   readonly manager: ProfileManager;
   readonly journal: MemoryJournal;
   readonly applied: string[];
+  readonly clock: FakeClock;
+  /** Somebody wrote into the folder of the active profile. */
+  edit: () => void;
+  /** What the file of the first profile holds now; undefined: nothing that can be read. */
+  text: Profile | undefined;
   running: number;
   problems: FitProblem[];
   /** Called while the catalog reads. */
@@ -29,7 +36,14 @@ interface Scene {
 async function scene(journal = new MemoryJournal()): Promise<Scene> {
   await journal.open();
   const applied: string[] = [];
-  const state = { running: 0, problems: [] as FitProblem[], onLoad: (): void => undefined };
+  const state = {
+    clock: new FakeClock(),
+    edit: (): void => undefined,
+    text: first as Profile | undefined,
+    running: 0,
+    problems: [] as FitProblem[],
+    onLoad: (): void => undefined,
+  };
   const named = (name: string): Promise<Profile> => {
     state.onLoad();
     const found = [first, second].find((profile) => profile.name === name);
@@ -37,9 +51,18 @@ async function scene(journal = new MemoryJournal()): Promise<Scene> {
     return Promise.reject(new LlamaestroError('profile_not_found', name));
   };
   const inspect = (name: string): Promise<never> => Promise.reject(new Error(`nobody inspects ${name}`));
-  const catalog: Catalog = { inspect, named, load: named, forFile: named, list: () => Promise.resolve([]) };
+  const load = (origin: string): Promise<Profile> =>
+    origin === first.origin && state.text !== undefined
+      ? Promise.resolve(structuredClone(state.text))
+      : Promise.reject(new LlamaestroError('profile_invalid', `${origin}:1:1: wrong`));
+  const catalog: Catalog = { inspect, named, load, forFile: named, list: () => Promise.resolve([]) };
   const manager = createProfileManager({
     catalog,
+    clock: state.clock,
+    watchFolder: (_folder, onChange) => {
+      state.edit = onChange;
+      return () => (state.edit = () => undefined);
+    },
     plan: ({ name, origin }) => Promise.resolve({ ...PLAN, profile: name, origin, problems: state.problems }),
     journal,
     pool: { apply: (profile) => void applied.push(profile.name) },
@@ -147,5 +170,89 @@ describe('the profile manager', () => {
     expect(await codeOf(manager.activate('third'))).to.equal('profile_not_found');
     expect(manager.current()).to.equal(first);
     expect((await manager.activate('second')).name).to.equal('second');
+  });
+});
+
+describe('the profile manager: edits of the active file', () => {
+  const other = (more: Partial<Profile> = {}): Profile => ({ ...first, description: 'edited', ...more });
+  async function edited(text: Profile | undefined, before: (world: Scene) => void = () => undefined): Promise<Scene> {
+    const world = await scene();
+    await world.manager.start(first);
+    before(world);
+    world.text = text;
+    world.edit();
+    await world.clock.run(SETTLE_MS + 10);
+    return world;
+  }
+
+  it('tells a broken one and changes nothing, until it is mended', async () => {
+    const world = await edited(undefined);
+    expect(world.manager.edit()).to.deep.include({ state: 'broken' });
+    expect(world.manager.current()).to.equal(first);
+    expect(await codeOf(world.manager.reload())).to.equal('profile_invalid');
+    world.text = first;
+    world.edit();
+    await world.clock.run(SETTLE_MS + 10);
+    expect(world.manager.edit()).to.equal(undefined);
+    expect(world.applied).to.deep.equal(['first']);
+  });
+
+  it('plans a valid one, and applies it by command', async () => {
+    const world = await edited(other());
+    expect(world.manager.edit()).to.deep.include({
+      state: 'waiting',
+      plan: { ...PLAN, profile: 'first', origin: first.origin },
+    });
+    expect(world.manager.current()).to.equal(first);
+    expect((await world.manager.reload()).description).to.equal('edited');
+    expect(world.manager.current().description).to.equal('edited');
+    expect(world.manager.edit()).to.equal(undefined);
+    expect(world.applied).to.deep.equal(['first', 'first']);
+  });
+
+  it('reads a file only once it is quiet', async () => {
+    const world = await edited(undefined, ({ edit }) => edit());
+    world.text = other();
+    for (let step = 0; step < 5; step++) {
+      world.edit();
+      await world.clock.run(SETTLE_MS / 2);
+    }
+    expect(world.manager.edit()).to.deep.include({ state: 'broken' });
+    await world.clock.run(SETTLE_MS);
+    expect(world.manager.edit()).to.deep.include({ state: 'waiting' });
+  });
+
+  it('applies one by itself where the profile says so, as soon as no request runs', async () => {
+    const world = await edited(other({ reload: 'auto' }), (scene) => (scene.running = 1));
+    const edit = world.manager.edit();
+    expect(edit?.state === 'waiting' && edit.error?.code).to.equal('switch_conflict');
+    world.running = 0;
+    await world.clock.run(RETRY_MS + 10);
+    expect(world.manager.current().description).to.equal('edited');
+    expect([world.manager.edit(), world.clock.pendingTimers]).to.deep.equal([undefined, 0]);
+  });
+
+  it('does not try again what cannot fit', async () => {
+    const problem = { device: 'cpu', models: ['m'], message: 'too much', remedy: 'Less.' };
+    const world = await edited(other({ reload: 'auto' }), (scene) => (scene.problems = [problem]));
+    const edit = world.manager.edit();
+    expect(edit?.state === 'waiting' && edit.error?.code).to.equal('does_not_fit');
+    expect([world.manager.current(), world.clock.pendingTimers]).to.deep.equal([first, 0]);
+  });
+
+  it('ends with the manager', async () => {
+    const world = await scene();
+    await world.manager.start(first);
+    world.edit();
+    world.manager.close();
+    expect(world.clock.pendingTimers).to.equal(0);
+    world.edit();
+    expect(world.clock.pendingTimers).to.equal(0);
+  });
+
+  it('has nothing to read again for a made-up profile', async () => {
+    const { manager } = await scene();
+    await manager.start({ ...first, files: [] });
+    expect(await codeOf(manager.reload())).to.equal('invalid_request');
   });
 });
