@@ -107,8 +107,27 @@ void DecodeLoop::endCancelled() {
   }
 }
 
+// Those of one adapter set, which the context uses from here on.
+std::vector<DecodeLoop::SequencePtr> DecodeLoop::takeTurn() {
+  const Adapters& adapters = parts_.model.adapters();
+  if (adapters.empty()) return active_;
+  std::vector<uint64_t> present;
+  for (const SequencePtr& sequence : active_) present.push_back(sequence->space());
+  const uint64_t turn = turns_.next(present);
+  std::vector<SequencePtr> planned;
+  for (const SequencePtr& sequence : active_) {
+    if (sequence->space() == turn) {
+      planned.push_back(sequence);
+    } else {
+      ++sequence->waitedSteps;
+    }
+  }
+  adapters.apply(parts_.context, planned.front()->adapters());
+  return planned;
+}
+
 void DecodeLoop::step() {
-  const std::vector<SequencePtr> planned = active_;
+  const std::vector<SequencePtr> planned = takeTurn();
   std::vector<SlotView> views;
   for (const SequencePtr& sequence : planned) {
     views.push_back(sequence->view());

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapter-turns.h"
 #include "cell-books.h"
 #include "loop.h"
 #include "mailbox.h"
@@ -57,6 +58,7 @@ class DecodeLoop : public Loop {
   std::vector<Claim> claims() const;
   void fillHole();
   void step();
+  std::vector<SequencePtr> takeTurn();
   void runCall(const PlannedCall& call, const std::vector<SequencePtr>& planned);
   void removePadding(std::vector<DecodeRow>& rows, std::vector<SequencePtr>& owners);
   void pass(const SequencePtr& sequence, const DecodeRow& row);
@@ -81,6 +83,7 @@ class DecodeLoop : public Loop {
   Room room_;
   PrefixCache cache_;
   CellBooks books_;
+  AdapterTurns turns_;
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside
   std::vector<SequencePtr> active_;   // have a slot

@@ -166,6 +166,7 @@ void Engine::Impl::makeContext() {
   pool = makeThreadpool(info.threads);
   if (!pool) throw Failure(codes::kOutOfMemory, "the compute threads could not be started");
   llama_attach_threadpool(context.get(), pool.get(), nullptr);
+  reserveAllAdapters(context.get());  // as planned: whichever set is used later needs no more
 }
 
 // The memory was planned with the largest chunk, so that the plan holds for whichever is chosen.
@@ -244,6 +245,7 @@ Result<uint32_t> Engine::Impl::postJob(const std::function<std::vector<std::vect
     auto job = std::make_shared<PooledJob>(++lastId);
     job->normalises = options.normalises;
     job->dimensions = wholeNumber(options.dimensions, "dimensions", 1, info.embeddingLength);
+    job->adapters = loaded.adapters().resolve(options.lora);
     job->inputs = inputs(loaded);
     if (!takeWaitingPlaces(1)) {
       throw Failure(codes::kQueueFull, "this model has " + std::to_string(kMaxWaitingSequences) + " jobs waiting");
@@ -344,9 +346,10 @@ Result<uint32_t> Engine::submit(const SequenceRequest& request) {
   });
 }
 
-Result<uint32_t> Engine::classify(const Prompt& prompt, const std::vector<std::string>& labels) {
+Result<uint32_t> Engine::classify(const Prompt& prompt, const std::vector<std::string>& labels,
+                                  const std::vector<AdapterUse>& lora) {
   return impl_->submit(1, [&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
-    return std::make_shared<Sequence>(id, prompt, labels, model, tokensPerSlot);
+    return std::make_shared<Sequence>(id, prompt, labels, lora, model, tokensPerSlot);
   });
 }
 
@@ -369,10 +372,13 @@ Result<uint32_t> Engine::embed(const std::vector<std::string>& inputs, const Emb
       Purpose::Embed, options);
 }
 
-Result<uint32_t> Engine::rerank(const std::string& query, const std::vector<std::string>& documents) {
+Result<uint32_t> Engine::rerank(const std::string& query, const std::vector<std::string>& documents,
+                                const std::vector<AdapterUse>& lora) {
+  EmbedOptions options;
+  options.lora = lora;
   return impl_->postJob(
       [&](const Model& model) { return tokenizePairs(model, query, documents, impl_->plan.shape.tokensPerSlot); },
-      Purpose::Rerank);
+      Purpose::Rerank, options);
 }
 
 Result<PrefixFileSummary> Engine::savePrefixes(const std::string& file, const std::optional<Prompt>& prompt,

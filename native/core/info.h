@@ -71,6 +71,7 @@ struct EngineInfo {
   uint32_t threads = 0;
   uint32_t chunkTokens = 0;
   double loadMs = 0;
+  std::vector<std::string> adapters;  // names
 };
 
 // PrefixFileSummary of engine.ts.

@@ -166,6 +166,24 @@ void resolvePlaces(const LoadOptions& options, LoadSettings& settings) {
   settings.tensorOverrides = options.tensorOverrides;
 }
 
+std::vector<AdapterOption> checkAdapterOptions(const LoadOptions& options) {
+  const auto refuse = [](const std::string& why) { throw Failure(codes::kInvalidRequest, why, "adapters"); };
+  const std::vector<AdapterOption>& adapters = options.adapters;
+  if (adapters.size() > kMaxAdapters) {
+    refuse("a model is loaded with at most " + std::to_string(kMaxAdapters) + " adapters");
+  }
+  if (!adapters.empty() && options.purpose == "vocab") refuse("a vocabulary alone has no use for adapters");
+  for (auto one = adapters.begin(); one != adapters.end(); ++one) {
+    if (one->name.empty() || one->name.size() > kMaxAdapterNameBytes) {
+      refuse("the name of an adapter has 1 to " + std::to_string(kMaxAdapterNameBytes) + " bytes");
+    }
+    if (one->file.empty()) refuse("the adapter '" + one->name + "' must name a file");
+    const auto isSame = [&](const AdapterOption& other) { return other.name == one->name; };
+    if (std::any_of(adapters.begin(), one, isSame)) refuse("two adapters are called '" + one->name + "'");
+  }
+  return adapters;
+}
+
 }  // namespace
 
 LoadSettings resolveSettings(const LoadOptions& options) {
@@ -218,6 +236,7 @@ LoadSettings resolveSettings(const LoadOptions& options) {
   settings.stepLock = options.stepLock;
   resolveDevices(options, settings);
   resolvePlaces(options, settings);
+  settings.adapters = checkAdapterOptions(options);
   return settings;
 }
 

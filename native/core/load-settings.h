@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "gguf-check.h"
 #include "options.h"
@@ -43,6 +44,7 @@ struct LoadSettings {
   uint32_t cpuMoeLayers = 0;
   std::vector<TensorOverride> tensorOverrides;
   std::optional<bool> tellsLate;
+  std::vector<AdapterOption> adapters;
 };
 
 // Numbers of a context. `tokensPerSlot` is what a sequence may use; llama.cpp rounds the memory behind it up to 256.

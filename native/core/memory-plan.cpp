@@ -19,7 +19,9 @@ using Clock = std::chrono::steady_clock;
 
 bool isEmpty(const DeviceMemory& one) { return one.weightsBytes + one.kvBytes + one.computeBytes == 0; }
 
-std::vector<DeviceMemory> devicesOf(const llama_memory_breakdown& breakdown) {
+// Bytes by device; those of adapters, which llama.cpp does not tell of, count as weights.
+std::vector<DeviceMemory> devicesOf(llama_memory_breakdown breakdown, const BytesByBuffer& adapters) {
+  for (const auto& [type, bytes] : adapters) breakdown[type].model += bytes;
   std::vector<DeviceMemory> devices;
   for (ggml_backend_dev_t device : gpuDevices()) devices.push_back({deviceId(device), 0, 0, 0});
   devices.push_back({"cpu", 0, 0, 0});
@@ -46,12 +48,16 @@ uint64_t outputBytes(const ContextShape& shape, uint64_t vocabSize, uint64_t emb
 
 // From above: what llama.cpp allocates outside its buffers. Vocabulary strings, maps and merges; cell metadata; graph
 // and scheduler tables (two graphs of 8 nodes per tensor); the CPU's work buffer, which grows with the batch.
-uint64_t extraBytes(const GgufSummary& file, const ContextShape& shape, bool vocabularyOnly) {
+uint64_t extraBytes(const LoadPlan& load, bool vocabularyOnly) {
+  const GgufSummary& file = load.file;
+  const ContextShape& shape = load.shape;
   constexpr uint64_t kMiB = 1 << 20;
   const uint64_t vocabulary = 6 * file.metadataBytes + uint64_t{160} * file.vocabSize + 2 * kMiB;
   if (vocabularyOnly) return vocabulary;
   const uint64_t cells = uint64_t{220} * shape.cells;
-  const uint64_t graphs = std::max<uint64_t>(1024, 8 * file.tensorCount) * 2600;
+  uint64_t nodes = std::max<uint64_t>(1024, 8 * file.tensorCount);
+  for (const AdapterSummary& adapter : load.adapters) nodes += 6 * adapter.pairs.size();
+  const uint64_t graphs = nodes * 2600;
   const uint64_t work = uint64_t{64 << 10} * shape.batchTokens;
   return vocabulary + cells + graphs + work + 4 * kMiB;
 }
@@ -79,7 +85,8 @@ bool addSmallGraph(const LoadPlan& load, llama_model* shapes, Simulated& simulat
   small.outputs = small.sequences;
   const ContextPtr context(llama_init_from_model(shapes, contextParams(load.settings, small, 1)));
   if (!context) return false;
-  for (const DeviceMemory& needed : devicesOf(llama_get_memory_breakdown(context.get()))) {
+  reserveAllAdapters(context.get());
+  for (const DeviceMemory& needed : devicesOf(llama_get_memory_breakdown(context.get()), {})) {
     for (DeviceMemory& device : simulated.devices) {
       if (device.device == needed.device) device.computeBytes = std::max(device.computeBytes, needed.computeBytes);
     }
@@ -109,9 +116,11 @@ bool simulate(const LoadPlan& load, bool withVocabulary, Simulated& simulated) {
   if (!shapes) return false;
   const uint64_t vocabSize = static_cast<uint64_t>(llama_vocab_n_tokens(llama_model_get_vocab(shapes.get())));
   if (!withVocabulary && vocabSize != load.file.vocabSize) return false;
+  const BytesByBuffer adapters = simulateAdapters(shapes.get(), load.adapters);
   const ContextPtr context(llama_init_from_model(shapes.get(), contextParams(load.settings, load.shape, 1)));
   if (!context) return false;
-  simulated.devices = devicesOf(llama_get_memory_breakdown(context.get()));
+  reserveAllAdapters(context.get());
+  simulated.devices = devicesOf(llama_get_memory_breakdown(context.get()), adapters);
   if (load.devices.onGpu() && load.gpuLayers > 0) {
     if (!addSmallGraph(load, shapes.get(), simulated)) return false;
     coverForgottenPlaces(load, shapes.get(), simulated);
@@ -134,7 +143,7 @@ void simulateOrRefuse(LoadPlan& load) {
   }
   load.memory.devices = simulated.devices;
   load.memory.outputBytes = simulated.outputBytes;
-  load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, false);
+  load.memory.estimatedExtraBytes = extraBytes(load, false);
   finishPlan(load.memory, load);
 }
 
@@ -186,7 +195,7 @@ void chooseGpuLayers(LoadPlan& load, const std::function<void()>& stopIfCancelle
 // Takes a share of weights that some engine of the process holds, with as many layers on the GPU.
 bool shareWeights(LoadPlan& load) {
   const ModelParams model(load.settings, load.file, load.devices, load.gpuLayers);
-  load.weights = Weights::find(weightsKey(load.settings.file, load.file.fileBytes, model.params));
+  load.weights = Weights::find(weightsKey(load.settings, load.file.fileBytes, model.params));
   return load.weights != nullptr;
 }
 
@@ -208,6 +217,19 @@ uint32_t tokensThatPayForMove(const MemoryPlan& plan) {
     cache += device.kvBytes;
   }
   return static_cast<uint32_t>(8 + std::min<uint64_t>(8 * 2 * (cache / plan.slots) / weights, 1 << 20));
+}
+
+void checkAdapters(LoadPlan& load) {
+  for (const AdapterOption& adapter : load.settings.adapters) {
+    load.identity += "|" + fileIdentity(adapter.file);
+    load.adapters.push_back(checkAdapter(adapter.file));
+    const std::string& architecture = load.adapters.back().architecture;
+    if (architecture == load.file.architecture) continue;
+    throw Failure(codes::kModelUnusable,
+                  "the adapter " + adapter.file + " is for models of architecture '" + architecture + "', not '" +
+                      load.file.architecture + "'",
+                  "adapters");
+  }
 }
 
 }  // namespace
@@ -233,6 +255,8 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
   Result<GgufSummary> file = checkGgufOnce(load.settings.file, load.identity);
   if (!file.ok()) throw Failure(file.error());
   load.file = std::move(file).value();
+  checkAdapters(load);
+  stopIfCancelled();
   if (load.file.vocabSize == 0 && load.settings.purpose == Purpose::Vocab) {
     throw Failure(codes::kModelUnusable, load.settings.file + " has no vocabulary");
   }
@@ -245,7 +269,7 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
   load.shape = shapeContext(load.settings, load.file, onGpu, load.devices.kind());
   stopIfCancelled();
   if (load.settings.purpose == Purpose::Vocab) {
-    load.memory.estimatedExtraBytes = extraBytes(load.file, load.shape, true);
+    load.memory.estimatedExtraBytes = extraBytes(load, true);
     finishPlan(load.memory, load);
   } else if (onGpu && !load.settings.gpuLayers && !shareWeightsOfAnyLayers(load)) {
     chooseGpuLayers(load, stopIfCancelled);
@@ -296,7 +320,9 @@ void countNoWeights(MemoryReport& memory) {
 
 MemoryReport readMemory(const llama_context* context, const LoadPlan& plan, const MemoryWatch& watch) {
   MemoryReport memory;
-  if (context != nullptr) memory.devices = devicesOf(llama_get_memory_breakdown(context));
+  if (context != nullptr) {
+    memory.devices = devicesOf(llama_get_memory_breakdown(context), adapterBytes(llama_get_model(context)));
+  }
   memory.outputBytes = plan.memory.outputBytes;
   memory.estimatedExtraBytes = plan.memory.estimatedExtraBytes;
   finishPlan(memory, plan);

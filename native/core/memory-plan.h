@@ -5,6 +5,7 @@
 #include <functional>
 #include <mutex>
 
+#include "adapter-check.h"
 #include "device-choice.h"
 #include "info.h"
 #include "llama-handles.h"
@@ -19,7 +20,8 @@ struct LoadPlan {
   LoadSettings settings;
   GgufSummary file;
   DeviceChoice devices;
-  std::string identity;  // of the file, see checkGgufOnce
+  std::string identity;  // of the files, see checkGgufOnce
+  std::vector<AdapterSummary> adapters;
   ContextShape shape;
   MemoryPlan memory;
   uint32_t gpuLayers = 0;

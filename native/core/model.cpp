@@ -73,7 +73,7 @@ std::shared_ptr<Weights> loadWeights(const LoadPlan& plan, const std::function<b
   }
   const uint64_t logBefore = newestLogNumber();
   ModelParams params(plan.settings, plan.file, plan.devices, plan.gpuLayers);
-  const std::string key = weightsKey(plan.settings.file, plan.file.fileBytes, params.params);
+  const std::string key = weightsKey(plan.settings, plan.file.fileBytes, params.params);
   params.params.progress_callback = onLoadProgress;
   params.params.progress_callback_user_data = &progress;
   ModelPtr model;
@@ -83,13 +83,20 @@ std::shared_ptr<Weights> loadWeights(const LoadPlan& plan, const std::function<b
   }
   if (progress.stopped) throw Failure(codes::kCancelled, "the load was cancelled");
   if (!model) throwLoadFailure(plan.settings.file, logBefore);
-  return Weights::keep(key, std::move(model));
+  std::vector<LoadedAdapter> adapters;
+  for (const AdapterSummary& file : plan.adapters) {
+    adapters.push_back(loadAdapter(model.get(), file, [&] { return !onProgress(1); }));
+  }
+  return Weights::keep(key, std::move(model), std::move(adapters));
 }
 
 }  // namespace
 
 Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress) : weights_(plan.weights) {
   if (!weights_) weights_ = loadWeights(plan, onProgress);
+  std::vector<std::string> names;
+  for (const AdapterOption& adapter : plan.settings.adapters) names.push_back(adapter.name);
+  adapters_ = Adapters(std::move(names), weights_->adapters());
   if (plan.settings.purpose == Purpose::Generate || plan.settings.purpose == Purpose::Vocab) {
     chat_ = std::make_unique<ChatTemplate>(raw());
   }
@@ -190,6 +197,7 @@ void Model::describe(const LoadPlan& plan, EngineInfo& info) const {
   info.hasChatTemplate = hasChatTemplate();
   info.quantisation = llama_ftype_name(llama_model_ftype(raw()));
   info.purpose = plan.settings.purposeName;
+  info.adapters = adapters_.names();
 }
 
 }  // namespace llamaestro

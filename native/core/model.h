@@ -18,13 +18,14 @@ namespace llamaestro {
 
 class Model {
  public:
-  // Loads weights and vocabulary as `plan` says, or takes the share of loaded ones that it brings. `onProgress` gets 0
+  // Loads weights, adapters and vocabulary as `plan` says, or takes the share of loaded ones that it brings. `onProgress` gets 0
   // ... 1 and stops the load by returning false. The caller holds the LoadTurn. Throws Failure cancelled,
   // out_of_memory, model_unusable or load_failed.
   Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress);
 
   llama_model* raw() const { return weights_->raw(); }
   const Weights& weights() const { return *weights_; }
+  const Adapters& adapters() const { return adapters_; }
   const llama_vocab* vocab() const { return llama_model_get_vocab(raw()); }
   uint32_t vocabSize() const { return static_cast<uint32_t>(llama_vocab_n_tokens(vocab())); }
 
@@ -61,6 +62,7 @@ class Model {
   std::vector<llama_token> checkTokens(const std::vector<double>& tokens) const;
 
   std::shared_ptr<Weights> weights_;
+  Adapters adapters_;
   std::unique_ptr<ChatTemplate> chat_;
 };
 

@@ -20,6 +20,12 @@ struct TensorOverride {
   std::string device;
 };
 
+// A LoRA adapter that a model is loaded with.
+struct AdapterOption {
+  std::string name;  // what requests call it
+  std::string file;
+};
+
 // LoadOptions of engine.ts. Strings are UTF-8; an empty string means absent.
 struct LoadOptions {
   std::string file;
@@ -48,6 +54,7 @@ struct LoadOptions {
   std::vector<TensorOverride> tensorOverrides;
   // For the core's own tests: text is made after the next step, or not; absent: where a device works by itself.
   std::optional<bool> tellsLate;
+  std::vector<AdapterOption> adapters;
 };
 
 // A call that an assistant message made.
@@ -92,10 +99,17 @@ struct ChatOptions {
   }
 };
 
-// How vectors are handed out.
+// A LoRA adapter that a request uses.
+struct AdapterUse {
+  std::string name;
+  Number scale;  // -kMaxAdapterScale ... kMaxAdapterScale; absent: 1
+};
+
+// How vectors are handed out, and what computes them.
 struct EmbedOptions {
   bool normalises = true;  // to length 1, after the cut
   Number dimensions;       // the first so many; absent: all
+  std::vector<AdapterUse> lora;
 };
 
 // Prompt of engine.ts: exactly the member that `kind` names is used.
@@ -143,12 +157,17 @@ struct SequenceRequest {
   bool cachePrompt = true;        // read and feed the prefix cache
   Number priority;                // -10 ... 10
   Number choices;                 // 1 ... kMaxChoices
+  std::vector<AdapterUse> lora;
 };
 
 inline constexpr uint32_t kMaxWaitingSequences = 1024;
 inline constexpr uint32_t kMaxSlots = 256;
 inline constexpr int32_t kMaxPriority = 10;  // and as far below 0
 inline constexpr uint32_t kMaxChoices = 16;
+inline constexpr uint32_t kMaxAdapters = 16;  // of one engine
+inline constexpr uint32_t kMaxAdaptersPerRequest = 4;
+inline constexpr uint32_t kMaxAdapterNameBytes = 64;
+inline constexpr double kMaxAdapterScale = 100;
 inline constexpr uint32_t kMaxStopStrings = 16;
 inline constexpr uint32_t kMaxStopBytes = 256;
 inline constexpr uint32_t kMaxLogitBiases = 1024;

@@ -64,6 +64,8 @@ Result<GgufSummary> checkGgufOnce(const std::string& path, std::string& identity
   return checked;
 }
 
+std::string fileIdentity(const std::string& path) { return identityOf({path}); }
+
 const Simulated* findSimulated(const std::string& key) { return simulations().find(key); }
 
 void keepSimulated(const std::string& key, Simulated simulated) {

@@ -47,6 +47,9 @@ struct Simulated {
 // `identity` names those parts.
 Result<GgufSummary> checkGgufOnce(const std::string& path, std::string& identity);
 
+// What a file is known by until it changes; empty when it is not there.
+std::string fileIdentity(const std::string& path);
+
 // Null when nothing was simulated with exactly these values.
 const Simulated* findSimulated(const std::string& key);
 void keepSimulated(const std::string& key, Simulated simulated);

@@ -138,11 +138,12 @@ void PooledLoop::endCancelled() {
   }
 }
 
-// Inputs in order of jobs until the ubatch or its sequences are full.
+// Inputs in order of jobs until the ubatch or its sequences are full; all of the adapter set that is first in line.
 std::vector<DecodeRow> PooledLoop::pack(std::vector<Place>& places) {
   std::vector<DecodeRow> rows;
   size_t tokens = 0;
   for (const JobPtr& job : jobs_) {
+    if (job->adapters.space != jobs_.front()->adapters.space) continue;
     for (size_t input = job->nextInput; input < job->inputs.size(); ++input) {
       const std::vector<llama_token>& ids = job->inputs[input];
       if (rows.size() == parts_.shape.sequences || tokens + ids.size() > parts_.shape.batchTokens) return rows;
@@ -163,6 +164,7 @@ void PooledLoop::step() {
   std::vector<Place> places;
   std::vector<DecodeRow> rows = pack(places);
   parts_.counters.running.store(static_cast<uint32_t>(rows.size()));
+  parts_.model.adapters().apply(parts_.context, jobs_.front()->adapters);
   const uint64_t logBefore = newestLogNumber();
   const Decoder::Outcome outcome = parts_.decoder.decode(rows);
   parts_.counters.running.store(0);

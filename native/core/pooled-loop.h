@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "adapter-set.h"
 #include "loop.h"
 #include "mailbox.h"
 
@@ -23,6 +24,7 @@ struct PooledJob : Work {
   size_t doneInputs = 0;
   bool normalises = true;              // of vectors
   std::optional<uint32_t> dimensions;  // kept of each vector; absent: all
+  AdapterSet adapters;
   JobRow row;
 };
 

@@ -34,9 +34,9 @@ PrefixCache::PrefixCache(llama_context* context, const ContextShape& shape, Coun
   blocks_ = std::move(blocks);
 }
 
-uint32_t PrefixCache::known(const PrefixTokens& tokens) const {
+uint32_t PrefixCache::known(uint64_t space, const PrefixTokens& tokens) const {
   std::lock_guard<std::mutex> lock(store_->mutex);
-  return store_->tree.find(kNoAdapters, tokens);
+  return store_->tree.find(space, tokens);
 }
 
 uint32_t PrefixCache::usable(const Sequence& sequence, uint32_t known) const {
@@ -51,11 +51,11 @@ bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>&
     newcomer.leaderId = 0;  // it has passed, or will never: another one may be ahead
   }
   if (states_) return states_->shouldWait(newcomer, active);
-  const uint32_t ready = usable(newcomer, known(newcomer.prompt()));
+  const uint32_t ready = usable(newcomer, known(newcomer.space(), newcomer.prompt()));
   uint32_t leaderTokens = 0;
   uint32_t leaderId = 0;
   for (const SequencePtr& one : active) {
-    if (!serves(*one) || one->cancelled.load()) continue;
+    if (!serves(*one) || one->cancelled.load() || one->space() != newcomer.space()) continue;
     const uint32_t shared = usable(newcomer, commonPrefix(newcomer.prompt(), one->prompt()));
     if (one->doneTokens >= shared || shared <= leaderTokens) continue;
     leaderTokens = shared;
@@ -81,8 +81,8 @@ void PrefixCache::start(Sequence& newcomer) {
 
 std::vector<PrefixBlock> PrefixCache::take(const Sequence& newcomer) {
   std::lock_guard<std::mutex> lock(store_->mutex);
-  const uint32_t count = usable(newcomer, store_->tree.find(kNoAdapters, newcomer.prompt()));
-  return store_->tree.take(kNoAdapters, newcomer.prompt(), count);
+  const uint32_t count = usable(newcomer, store_->tree.find(newcomer.space(), newcomer.prompt()));
+  return store_->tree.take(newcomer.space(), newcomer.prompt(), count);
 }
 
 void PrefixCache::fill(Sequence& newcomer) {
@@ -113,7 +113,7 @@ bool PrefixCache::dropDamaged(const Sequence& newcomer, const std::vector<Prefix
   });
   if (damaged == blocks.end()) return false;
   std::lock_guard<std::mutex> lock(store_->mutex);
-  store_->tree.forget(kNoAdapters, newcomer.prompt(),
+  store_->tree.forget(newcomer.space(), newcomer.prompt(),
                       static_cast<uint32_t>(damaged - blocks.begin()) * grid_.blockTokens);
   return true;
 }
@@ -154,7 +154,7 @@ void PrefixCache::left(const Sequence& leaving, bool intact) {
 void PrefixCache::keepBlocks(const Sequence& from, uint32_t end) {
   const uint64_t room = store_->tree.budgetBytes() / store_->format.blockBytes * grid_.blockTokens;
   const PrefixTokens tokens = from.beginning(end);
-  const uint32_t begin = known(tokens);
+  const uint32_t begin = known(from.space(), tokens);
   const auto last = static_cast<uint32_t>(std::min({uint64_t{end}, room, uint64_t{begin} + grid_.chunkTokens}));
   if (begin >= last) return;
   std::vector<PrefixBlock> added;
@@ -162,7 +162,7 @@ void PrefixCache::keepBlocks(const Sequence& from, uint32_t end) {
     added.push_back(std::make_shared<const KvBlock>(std::move(block)));
   }
   std::lock_guard<std::mutex> lock(store_->mutex);
-  store_->tree.insert(kNoAdapters, tokens, begin, added);
+  store_->tree.insert(from.space(), tokens, begin, added);
 }
 
 }  // namespace llamaestro

@@ -47,7 +47,7 @@ class PrefixCache {
  private:
   bool serves(const Sequence& sequence) const { return store_ && sequence.cachesPrompt(); }
   uint32_t usable(const Sequence& sequence, uint32_t known) const;
-  uint32_t known(const PrefixTokens& tokens) const;
+  uint32_t known(uint64_t space, const PrefixTokens& tokens) const;
   uint32_t keepable(const Sequence& sequence) const;
   std::vector<PrefixBlock> take(const Sequence& newcomer);
   void fill(Sequence& newcomer);

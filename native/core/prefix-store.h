@@ -3,6 +3,7 @@
 
 #include <mutex>
 
+#include "adapter-set.h"
 #include "prefix-snapshots.h"
 #include "prefix-tree.h"
 
@@ -15,9 +16,6 @@ struct PrefixFormat {
   uint64_t blockBytes = 0;
   bool hasGenerated = false;  // blocks of answers may be among them, whose last bits are not those of a prompt
 };
-
-// The key space of sequences without adapters.
-inline constexpr uint64_t kNoAdapters = 0;
 
 struct PrefixStore {
   PrefixStore(const PrefixFormat& itsFormat, uint64_t budgetBytes)

@@ -96,9 +96,10 @@ LabelScorer scorerOf(const std::vector<std::string>& labels, const Model& model)
   return LabelScorer(all);
 }
 
-SequenceRequest requestOf(const Prompt& prompt) {
+SequenceRequest requestOf(const Prompt& prompt, const std::vector<AdapterUse>& lora) {
   SequenceRequest request;
   request.prompt = prompt;
+  request.lora = lora;
   request.temperature = 0;
   return request;
 }
@@ -158,6 +159,7 @@ Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& mod
     : Work(id),
       prompt_(checkPrompt(std::move(prepared.tokens), tokensPerSlot)),
       syntax_(std::move(prepared.chat)),
+      adapters_(model.adapters().resolve(request.lora)),
       priority_(checkPriority(request.priority)),
       ignoreEos_(request.ignoreEos),
       cachesPrompt_(request.cachePrompt),
@@ -177,9 +179,9 @@ Sequence::Sequence(uint32_t id, const SequenceRequest& request, const Model& mod
   }
 }
 
-Sequence::Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::string>& labels, const Model& model,
-                   uint32_t tokensPerSlot)
-    : Sequence(id, requestOf(prompt), model, tokensPerSlot) {
+Sequence::Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::string>& labels,
+                   const std::vector<AdapterUse>& lora, const Model& model, uint32_t tokensPerSlot)
+    : Sequence(id, requestOf(prompt, lora), model, tokensPerSlot) {
   scorer_ = scorerOf(labels, model);
   if (promptTokens() + scorer_->deepest() <= tokensPerSlot) return;
   throw Failure(codes::kContextLengthExceeded, "the prompt leaves no room for the labels", "prompt",

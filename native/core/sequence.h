@@ -32,8 +32,8 @@ class Sequence : public Work {
            Model::Prepared prepared);
 
   // One that scores labels instead of saying something: it has no events and ends with a JobRow. Throws as above.
-  Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::string>& labels, const Model& model,
-           uint32_t tokensPerSlot);
+  Sequence(uint32_t id, const Prompt& prompt, const std::vector<std::string>& labels,
+           const std::vector<AdapterUse>& lora, const Model& model, uint32_t tokensPerSlot);
 
   // Where it stands.
   static constexpr int32_t kNoSlot = -1;
@@ -59,6 +59,9 @@ class Sequence : public Work {
   uint32_t leaderTokens = 0;
 
   bool cachesPrompt() const { return cachesPrompt_; }
+  // Sequences with different ones are never computed in one call, and share no cache.
+  const AdapterSet& adapters() const { return adapters_; }
+  uint64_t space() const { return adapters_.space; }
   uint32_t promptTokens() const { return static_cast<uint32_t>(prompt_.size()); }
   const std::vector<llama_token>& prompt() const { return prompt_; }
   // How many tokens of it are in the cache of its slot.
@@ -121,6 +124,7 @@ class Sequence : public Work {
   std::vector<llama_token> prompt_;
   std::vector<llama_token> answer_;
   std::shared_ptr<const ChatSyntax> syntax_;  // null: the answer is plain text
+  AdapterSet adapters_;
   int32_t priority_ = 0;
   bool follows_ = false;
   uint32_t maxTokens_ = 0;

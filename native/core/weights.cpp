@@ -24,6 +24,7 @@ int64_t changedNs(const struct stat& status) {
 struct Weights::Entry {
   std::string key;
   ModelPtr model;
+  std::vector<LoadedAdapter> adapters;  // which die with the model
   std::vector<Weights*> shares;  // oldest first; the first one is counted
 };
 
@@ -55,10 +56,12 @@ std::shared_ptr<Weights> Weights::find(const std::string& key) {
   return entry && !entry->shares.empty() ? Registry::share(entry) : nullptr;
 }
 
-std::shared_ptr<Weights> Weights::keep(const std::string& key, ModelPtr model) {
+std::shared_ptr<Weights> Weights::keep(const std::string& key, ModelPtr model,
+                                       std::vector<LoadedAdapter> adapters) {
   const auto entry = std::make_shared<Entry>();
   entry->key = key;
   entry->model = std::move(model);
+  entry->adapters = std::move(adapters);
   Registry& all = registry();
   std::lock_guard<std::mutex> lock(all.mutex);
   if (!key.empty()) all.entries[key] = entry;
@@ -80,11 +83,18 @@ Weights::~Weights() {
 
 llama_model* Weights::raw() const { return entry_->model.get(); }
 
-std::string weightsKey(const std::string& file, uint64_t fileBytes, const llama_model_params& params) {
-  struct stat status {};
-  if (stat(file.c_str(), &status) != 0) return {};
+const std::vector<LoadedAdapter>& Weights::adapters() const { return entry_->adapters; }
+
+std::string weightsKey(const LoadSettings& settings, uint64_t fileBytes, const llama_model_params& params) {
   std::ostringstream key;
-  key << status.st_dev << ' ' << status.st_ino << ' ' << status.st_size << ' ' << changedNs(status) << ' ' << fileBytes;
+  std::vector<std::string> files{settings.file};
+  for (const AdapterOption& adapter : settings.adapters) files.push_back(adapter.file);
+  for (const std::string& file : files) {
+    struct stat status {};
+    if (stat(file.c_str(), &status) != 0) return {};
+    key << status.st_dev << ' ' << status.st_ino << ' ' << status.st_size << ' ' << changedNs(status) << '|';
+  }
+  key << fileBytes;
   key << '|' << params.n_gpu_layers << ' ' << params.split_mode << ' ' << params.main_gpu << ' ' << params.load_mode;
   key << ' ' << params.lazy_mode << ' ' << params.vocab_only << params.use_extra_bufts << params.no_host
       << params.load_mtp;

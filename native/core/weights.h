@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters.h"
 #include "llama-handles.h"
 
 namespace llamaestro {
@@ -18,12 +19,14 @@ class Weights {
   // Another share of the weights that somebody holds under this key; null when nobody does.
   static std::shared_ptr<Weights> find(const std::string& key);
   // The first share of weights that were just loaded. The caller holds the LoadTurn.
-  static std::shared_ptr<Weights> keep(const std::string& key, ModelPtr model);
+  static std::shared_ptr<Weights> keep(const std::string& key, ModelPtr model, std::vector<LoadedAdapter> adapters);
   ~Weights();
   Weights(const Weights&) = delete;
   Weights& operator=(const Weights&) = delete;
 
   llama_model* raw() const;
+  // Those that it was loaded with, in the order of the options.
+  const std::vector<LoadedAdapter>& adapters() const;
   // True for exactly one share of each model: the one in whose memory its bytes are counted. It passes on to the next
   // oldest share when that engine ends.
   std::shared_ptr<const std::atomic<bool>> isCounted() const { return isCounted_; }
@@ -38,8 +41,8 @@ class Weights {
   std::shared_ptr<std::atomic<bool>> isCounted_ = std::make_shared<std::atomic<bool>>(false);
 };
 
-// Which copy of a model a load with these parameters makes: the file as it is on disk now, and everything that decides
-// where its tensors come to lie. Empty when the file cannot be looked at.
-std::string weightsKey(const std::string& file, uint64_t fileBytes, const llama_model_params& params);
+// Which copy of a model a load with these parameters makes: the file and its adapters' files as they are on disk now, and
+// everything that decides where its tensors come to lie. Empty when a file cannot be looked at.
+std::string weightsKey(const LoadSettings& settings, uint64_t fileBytes, const llama_model_params& params);
 
 }  // namespace llamaestro

@@ -8,14 +8,14 @@ namespace llamaestro {
 
 PrefixSnapshots::Pointer WholeStates::find(const Sequence& newcomer) const {
   std::lock_guard<std::mutex> lock(store_->mutex);
-  return store_->snapshots.find(kNoAdapters, newcomer.prompt());
+  return store_->snapshots.find(newcomer.space(), newcomer.prompt());
 }
 
 bool WholeStates::shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active) {
   const PrefixSnapshots::Pointer ready = find(newcomer);
   newcomer.leaderTokens = ready ? static_cast<uint32_t>(ready->tokens.size()) : 0;
   for (const std::shared_ptr<Sequence>& one : active) {
-    if (!one->cachesPrompt() || one->cancelled.load()) continue;
+    if (!one->cachesPrompt() || one->cancelled.load() || one->space() != newcomer.space()) continue;
     const uint32_t common = commonPrefix(newcomer.prompt(), one->prompt());
     const uint32_t shared = std::min(common, newcomer.promptTokens() - 1) / chunkTokens_ * chunkTokens_;
     if (shared <= newcomer.leaderTokens || one->doneTokens >= shared) continue;
@@ -65,11 +65,11 @@ void WholeStates::passed(const Sequence& sequence) {
 
 void WholeStates::keep(const Sequence& sequence) {
   PrefixSnapshot snapshot;
-  snapshot.space = kNoAdapters;
+  snapshot.space = sequence.space();
   snapshot.tokens = sequence.beginning(sequence.heldTokens());
   {
     std::lock_guard<std::mutex> lock(store_->mutex);
-    if (store_->snapshots.has(kNoAdapters, snapshot.tokens, sequence.heldTokens())) return;
+    if (store_->snapshots.has(sequence.space(), snapshot.tokens, sequence.heldTokens())) return;
   }
   const size_t bytes = llama_state_seq_get_size(context_, sequence.slot);
   if (bytes > store_->snapshots.budgetBytes()) return;
