@@ -8,7 +8,7 @@
 namespace llamaestro::binding {
 
 // FACE of src/engine/addon-types.ts: counts the incompatible shapes that crossed this border.
-inline constexpr uint32_t kFace = 2;
+inline constexpr uint32_t kFace = 3;
 
 // devices(), version, build.
 void exportDevices(Napi::Env env, Napi::Object exports);

@@ -121,6 +121,13 @@ LoadOptions toLoadOptions(const Napi::Object& value) {
   options.pooling = optionalText(value, "pooling");
   options.warmUp = optionalFlag(value, "warmUp");
   addPlaces(value, options);
+  const Napi::Value adapters = value.Get("adapters");
+  if (isAbsent(adapters)) return options;
+  const auto entries = adapters.As<Napi::Array>();
+  for (uint32_t index = 0; index < entries.Length(); index++) {
+    const auto entry = entries.Get(index).As<Napi::Object>();
+    options.adapters.push_back({text(entry.Get("name")), text(entry.Get("file"))});
+  }
   return options;
 }
 
@@ -187,14 +194,28 @@ SequenceRequest toSequenceRequest(const Napi::Object& value) {
   request.seed = optionalNumber(value, "seed");
   request.priority = optionalNumber(value, "priority");
   request.choices = optionalNumber(value, "choices");
+  request.lora = toAdapterUses(value);
   addSampling(value, request);
   return request;
+}
+
+std::vector<AdapterUse> toAdapterUses(const Napi::Object& value) {
+  std::vector<AdapterUse> uses;
+  const Napi::Value lora = value.Get("lora");
+  if (isAbsent(lora)) return uses;
+  const auto entries = lora.As<Napi::Array>();
+  for (uint32_t index = 0; index < entries.Length(); index++) {
+    const auto entry = entries.Get(index).As<Napi::Object>();
+    uses.push_back({text(entry.Get("name")), optionalNumber(entry, "scale")});
+  }
+  return uses;
 }
 
 EmbedOptions toEmbedOptions(const Napi::Object& value) {
   EmbedOptions options;
   options.normalises = optionalChoice(value, "normalise").value_or(true);
   options.dimensions = optionalNumber(value, "dimensions");
+  options.lora = toAdapterUses(value);
   return options;
 }
 

@@ -14,6 +14,8 @@ namespace llamaestro::binding {
 
 LoadOptions toLoadOptions(const Napi::Object& value);
 Prompt toPrompt(const Napi::Object& value);
+// The member `lora` of a request or of job options.
+std::vector<AdapterUse> toAdapterUses(const Napi::Object& value);
 EmbedOptions toEmbedOptions(const Napi::Object& value);
 SequenceRequest toSequenceRequest(const Napi::Object& value);
 std::vector<std::string> toStrings(const Napi::Value& value);

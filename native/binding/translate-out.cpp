@@ -214,6 +214,10 @@ Napi::Object toJs(Napi::Env env, const EngineInfo& info) {
   object.Set("threads", number(env, info.threads));
   object.Set("chunkTokens", number(env, info.chunkTokens));
   object.Set("loadMs", number(env, info.loadMs));
+  if (info.adapters.empty()) return object;
+  auto names = Napi::Array::New(env, info.adapters.size());
+  for (uint32_t index = 0; index < info.adapters.size(); index++) names.Set(index, text(env, info.adapters[index]));
+  object.Set("adapters", names);
   return object;
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <set>
 
 #include "assert-trap.h"
 #include "error.h"
@@ -158,6 +159,22 @@ void reserveAllAdapters(llama_context* context) {
     const std::string why = thrown.what();
     throw Failure(AssertTrap::wrote(why) ? codes::kModelUnusable : codes::kOutOfMemory,
                   "the model cannot compute with its adapters: " + why, "adapters");
+  }
+}
+
+void refuseUnusedAdapters(const llama_context* context) {
+  std::set<const ggml_tensor*> used;
+  ggml_cgraph* graph = context->get_gf_res_reserve()->get_gf();
+  for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+    for (const ggml_tensor* source : ggml_graph_node(graph, i)->src) used.insert(source);
+  }
+  for (const llama_adapter_lora* adapter : llama_get_model(context)->loras) {
+    for (const auto& [target, factors] : adapter->ab_map) {
+      if (used.count(factors.a) > 0 && used.count(factors.b) > 0) continue;
+      throw Failure(codes::kModelUnusable,
+                    "an adapter changes " + target + ", and llama.cpp would leave that out for this architecture",
+                    "adapters");
+    }
   }
 }
 

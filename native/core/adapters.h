@@ -38,6 +38,10 @@ BytesByBuffer adapterBytes(const llama_model* model);
 // them needs. Throws Failure out_of_memory or model_unusable.
 void reserveAllAdapters(llama_context* context);
 
+// After reserveAllAdapters of a simulated context that generates: throws Failure model_unusable (param adapters) when
+// the graph leaves out a factor, because the architecture does not compute with that tensor in the way adapters need.
+void refuseUnusedAdapters(const llama_context* context);
+
 // The adapters of one engine, by the names that its requests use.
 class Adapters {
  public:

@@ -77,7 +77,7 @@ void checkRotation(const GgufReader& reader, const GgufMetadata& metadata, const
 }
 
 // What a cache row looks like, for those who ask whether a device can compute with it.
-void readHeads(const GgufReader& reader, const Metadata& metadata, GgufSummary& summary) {
+void readHeads(const GgufReader& reader, const GgufMetadata& metadata, GgufSummary& summary) {
   constexpr double kMost = 65536;
   const auto read = [&](const char* key, double otherwise) {
     const double most = std::max(kMost, otherwise);

@@ -120,6 +120,7 @@ bool simulate(const LoadPlan& load, bool withVocabulary, Simulated& simulated) {
   const ContextPtr context(llama_init_from_model(shapes.get(), contextParams(load.settings, load.shape, 1)));
   if (!context) return false;
   reserveAllAdapters(context.get());
+  if (!load.adapters.empty() && !load.shape.pooled) refuseUnusedAdapters(context.get());
   simulated.devices = devicesOf(llama_get_memory_breakdown(context.get()), adapters);
   if (load.devices.onGpu() && load.gpuLayers > 0) {
     if (!addSmallGraph(load, shapes.get(), simulated)) return false;

@@ -3,11 +3,13 @@
  * shapes that cross the border and nothing of what is done with them.
  */
 import type {
+  AdapterUse,
   ChatMessage,
   DeviceInfo,
   EmbedRequest,
   EngineInfo,
   EngineStats,
+  JobOptions,
   LoadOptions,
   MemoryPlan,
   MemoryReport,
@@ -57,6 +59,7 @@ export interface NativeRequest extends Omit<SamplingOptions, 'logitBias'> {
   readonly logprobs?: number;
   readonly grammar?: string;
   readonly jsonSchema?: string;
+  readonly lora?: readonly AdapterUse[];
 }
 
 /** Why a sequence ended; `reason` indexes stop, length, cancelled, error, tool_calls. */
@@ -137,8 +140,8 @@ export interface NativeHandle {
   detokenize(tokens: Float64Array): Promise<string>;
   /** Job id; the outcome is a `NativeJobRow`, which may come before the promise settles. */
   embed(inputs: readonly string[], options: Omit<EmbedRequest, 'inputs'>): Promise<number>;
-  rerank(query: string, documents: readonly string[]): Promise<number>;
-  classify(prompt: NativePrompt, labels: readonly string[]): Promise<number>;
+  rerank(query: string, documents: readonly string[], options: JobOptions): Promise<number>;
+  classify(prompt: NativePrompt, labels: readonly string[], options: JobOptions): Promise<number>;
   /** The whole store, or what it holds of one prompt; `ticket` as in `Addon.load`. */
   savePrefixes(file: string, prompt: NativePrompt | undefined, ticket: number): Promise<PrefixFileSummary>;
   restorePrefixes(file: string, ticket: number): Promise<PrefixFileSummary>;
@@ -173,7 +176,7 @@ export interface LifelineOptions {
  * Counts the incompatible shapes of this file: raise it here and in native/binding/exports.h when a value that crosses
  * changes its meaning or place. New functions and methods are noticed by their names.
  */
-export const FACE = 2;
+export const FACE = 3;
 
 export interface Addon {
   readonly face: number;

@@ -9,9 +9,11 @@ import type { MemoryPlan, MemoryReport } from './memory-types.js';
 
 export type * from './memory-types.js';
 
+import type { AdapterOption, AdapterUse, JobOptions } from './adapter-types.js';
 import type { ChatMessage, ChatOptions, ToolCallDelta } from './chat-types.js';
 import type { SamplingOptions } from './sampling-types.js';
 
+export type { AdapterOption, AdapterUse, JobOptions } from './adapter-types.js';
 export type { ChatMessage, ChatOptions, Tool, ToolCall, ToolCallDelta } from './chat-types.js';
 export type { SamplingOptions } from './sampling-types.js';
 
@@ -93,6 +95,11 @@ export interface LoadOptions {
   readonly pooling?: 'mean' | 'cls' | 'last';
   /** One empty run before the load is over, so that the first request finds warm weights; part of `loadMs`. Default false. */
   readonly warmUp?: boolean;
+  /**
+   * LoRA adapters that requests may use, at most 16. Their bytes count as weights, and the compute buffers are planned
+   * for all of them at once; what `memory()` shows of these is, after the first request, those of the set used last.
+   */
+  readonly adapters?: readonly AdapterOption[];
   /** Path of the shared step-lock file; hosts on one CPU take turns through it. Absent: no lock. Ignored when all layers are on a GPU. */
   readonly stepLock?: string;
 }
@@ -120,6 +127,8 @@ export interface EngineInfo extends ModelInfo {
   readonly threads: number;
   readonly chunkTokens: number;
   readonly loadMs: number;
+  /** Names of its adapters, in the order of the load options; absent when it was loaded without. */
+  readonly adapters?: readonly string[];
 }
 
 /** What a sequence starts from: a text (special tokens of the text are parsed), messages through the model's chat template, or token ids. */
@@ -168,6 +177,11 @@ export interface SequenceRequest extends SamplingOptions {
    * and `prefill` once; `tokens` and `finished` come for each answer with its `choice`. Default 1.
    */
   readonly choices?: number;
+  /**
+   * LoRA adapters, at most 4, each once. Default: none. A step of the engine computes one set of adapters and scales; where
+   * several wait, each has 16 steps in turn. Prompts are remembered for their own set only.
+   */
+  readonly lora?: readonly AdapterUse[];
 }
 
 /** One token and its probability before any sampler or grammar. */
@@ -286,6 +300,8 @@ export interface EmbedRequest {
   readonly normalise?: boolean;
   /** The first so many numbers of each vector, for models that were trained for it. Default: all. */
   readonly dimensions?: number;
+  /** LoRA adapters, at most 4, each once. Default: none. */
+  readonly lora?: readonly AdapterUse[];
 }
 
 export interface Engine {
@@ -313,7 +329,7 @@ export interface Engine {
   /** One vector per input, in order; a list of inputs means an `EmbedRequest` of it alone. Purpose 'embed' only. */
   embed(request: readonly string[] | EmbedRequest, signal?: AbortSignal): Promise<Float32Array[]>;
   /** One score per document, in order; higher is more relevant. Purpose 'rerank' only. */
-  rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]>;
+  rerank(query: string, documents: readonly string[], signal?: AbortSignal, options?: JobOptions): Promise<number[]>;
   /**
    * How likely each of 2 … 64 labels (1 … 256 bytes) is to follow the prompt, in order: natural logarithms of
    * probabilities that sum to 1 over the labels. Labels are taken as they stand on a new line. One counts up to the
@@ -321,11 +337,11 @@ export interface Engine {
    * prompt that is cached no prefill. Runs beside the sequences and waits with them. Purpose 'generate' only. Errors:
    * those of `submit`, and `cancelled`.
    */
-  classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]>;
+  classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal, options?: JobOptions): Promise<number[]>;
 
   /**
-   * Writes the prompt prefixes that are kept (or with `only` those of one prompt) to a file, which is replaced in one
-   * piece; sequences that still run are among them as far as they are computed. Errors: `invalid_request` (no prefix cache, or one of
+   * Writes the prompt prefixes that are kept (or with `only` those of one prompt, without adapters) to a file, which is
+   * replaced in one piece; sequences that still run are among them as far as they are computed. Errors: `invalid_request` (no prefix cache, or one of
    * whole states, as recurrent, hybrid and sliding-window models have it; a file that cannot be written, details.reason
    * 'unwritable'), `cancelled`.
    */

@@ -18,6 +18,8 @@ import { refuse } from './validate-values.js';
 /** Progress calls of one fake load. */
 const LOAD_PARTS = 10;
 const DEFAULT_CHUNK_TOKENS = 256;
+/** What every adapter is said to weigh. */
+const FAKE_ADAPTER_BYTES = 1024 * 1024;
 
 export interface FakeDriverPorts {
   readonly clock: Clock;
@@ -45,6 +47,7 @@ export function createFakeDriver(ports: FakeDriverPorts): EngineDriver {
       if (signal?.aborted === true) throw new LlamaestroError('cancelled', 'the plan was cancelled before it began');
       const model = fakeModel(script, options.file);
       refuseUnusable(model, options);
+      refuseAdapters(script, options);
       return plan(model, options);
     },
     async load(options, onProgress, signal) {
@@ -52,6 +55,7 @@ export function createFakeDriver(ports: FakeDriverPorts): EngineDriver {
       checkDeviceIds(options, script.devices ?? FAKE_DEVICES);
       loads += 1;
       const model = fakeModel(script, options.file);
+      refuseAdapters(script, options);
       const faults = faultsFor(script, options.file, loads);
       const loadMs = faults.find((fault) => fault.kind === 'slow_load')?.loadMs ?? model.loadMs;
       await pretendToLoad(ports.clock, model, options, loadMs, faults, onProgress, signal);
@@ -100,6 +104,14 @@ function refuseUnusable(model: FakeModel, options: LoadOptions): void {
   }
 }
 
+function refuseAdapters(script: FakeScript, options: LoadOptions): void {
+  for (const { file } of options.adapters ?? []) {
+    const { unusable } = fakeModel(script, file);
+    if (unusable === undefined) continue;
+    throw new LlamaestroError('model_unusable', `the adapter ${file}: ${unusable}`, { param: 'adapters' });
+  }
+}
+
 function plan(model: FakeModel, options: LoadOptions): MemoryPlan {
   const slots = options.slots ?? 1;
   const holdsContext = options.purpose !== 'vocab';
@@ -109,7 +121,8 @@ function plan(model: FakeModel, options: LoadOptions): MemoryPlan {
   const most = options.kvLayout === 'unified' ? contextTokens : contextTokens / slots;
   if (contextTokensPerSlot > most) refuse('contextTokensPerSlot', `a slot holds at most ${most} tokens`);
   if (contextTokensPerSlot < 1) refuse('contextTokens', 'contextTokens leaves less than one token for each slot');
-  const weightsBytes = holdsContext ? model.fileBytes : 0;
+  const adapters = options.adapters?.length ?? 0;
+  const weightsBytes = holdsContext ? model.fileBytes + adapters * FAKE_ADAPTER_BYTES : 0;
   const kvBytes = options.purpose === 'generate' ? contextTokens * model.kvBytesPerToken : 0;
   const computeBytes = holdsContext ? model.computeBytes : 0;
   const outputBytes = holdsContext ? slots * FAKE_VOCAB_SIZE * 4 : 0;
@@ -148,6 +161,7 @@ function describe(model: FakeModel, options: LoadOptions, planned: MemoryPlan, l
     threads: options.threads ?? 1,
     chunkTokens: options.chunkTokens ?? DEFAULT_CHUNK_TOKENS,
     loadMs,
+    ...(options.adapters?.length ? { adapters: options.adapters.map(({ name }) => name) } : {}),
   };
 }
 

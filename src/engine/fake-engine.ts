@@ -14,6 +14,7 @@ import type {
   EngineInfo,
   EngineStats,
   FinishReason,
+  JobOptions,
   MemoryPlan,
   MemoryReport,
   PrefixFileSummary,
@@ -23,6 +24,7 @@ import type {
   SequenceRequest,
 } from './engine.js';
 import { MAX_WAITING_SEQUENCES } from './engine.js';
+import { adapterSeed } from './fake-adapters.js';
 import { FakePrefixes } from './fake-prefixes.js';
 import type { FakeFault, FakeModel } from './fake-script.js';
 import {
@@ -34,6 +36,7 @@ import {
   fakeText,
   fakeTokens,
   fakeVector,
+  mix,
   refuseLong,
 } from './fake-text.js';
 import { type FakeSequence, makeFakeSequence } from './fake-sequence.js';
@@ -41,6 +44,7 @@ import { StepListeners, callListener } from './fan-out.js';
 import {
   checkEmbed,
   checkInputs,
+  checkJobOptions,
   checkLabels,
   checkPath,
   checkPrompt,
@@ -146,25 +150,40 @@ export class FakeEngine implements Engine {
 
   async embed(request: readonly string[] | EmbedRequest, signal?: AbortSignal): Promise<Float32Array[]> {
     checkPurpose(this.info, 'embed');
-    const { inputs, normalise, dimensions } = checkEmbed(request, this.info);
+    const { inputs, normalise, dimensions, lora } = checkEmbed(request, this.info);
+    const accent = adapterSeed(lora) ?? '';
     await this.pretendToCompute(inputs.length, signal);
-    return inputs.map((input) => fakeVector(input, this.info.embeddingLength, normalise, dimensions));
+    return inputs.map((input) => fakeVector(`${input} ${accent}`, this.info.embeddingLength, normalise, dimensions));
   }
 
-  async classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]> {
+  async classify(
+    prompt: Prompt,
+    labels: readonly string[],
+    signal?: AbortSignal,
+    options: JobOptions = {},
+  ): Promise<number[]> {
     checkPurpose(this.info, 'generate');
     checkPrompt(prompt, FAKE_VOCAB_SIZE);
     checkLabels(labels);
+    checkJobOptions(options, this.info);
     const tokens = this.promptOf(prompt);
     refuseLong(tokens, this.info);
     await this.pretendToCompute(1, signal);
-    return fakeLabelScores(this.parts.seed, tokens, labels);
+    const adapter = adapterSeed(options.lora);
+    const { seed } = this.parts;
+    return fakeLabelScores(adapter === undefined ? seed : mix(seed, adapter), tokens, labels);
   }
 
-  async rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]> {
+  async rerank(
+    query: string,
+    documents: readonly string[],
+    signal?: AbortSignal,
+    options: JobOptions = {},
+  ): Promise<number[]> {
     checkPurpose(this.info, 'rerank');
     checkText('query', query);
     checkInputs('documents', documents);
+    checkJobOptions(options, this.info);
     await this.pretendToCompute(documents.length, signal);
     return documents.map((document) => fakeScore(query, document));
   }
@@ -225,7 +244,7 @@ export class FakeEngine implements Engine {
       this.running.push(next);
       if (next.startedMs !== undefined) continue;
       next.startedMs = this.parts.clock.nowMs();
-      if (next.cachesPrompt) next.cachedTokens = next.prefilled = this.prefixes.take(next.tokens);
+      if (next.cachesPrompt) next.cachedTokens = next.prefilled = this.prefixes.take(next.prefixKey);
       const { promptTokens, cachedTokens } = next;
       this.emit(next, { type: 'started', promptTokens, cachedTokens });
     }
@@ -244,7 +263,7 @@ export class FakeEngine implements Engine {
     const count = Math.min(budget, sequence.promptTokens - sequence.prefilled);
     if (count === 0) return 0;
     sequence.prefilled += count;
-    if (sequence.cachesPrompt && sequence.prefilled === sequence.promptTokens) this.prefixes.keep(sequence.tokens);
+    if (sequence.cachesPrompt && sequence.prefilled === sequence.promptTokens) this.prefixes.keep(sequence.prefixKey);
     this.promptTokens += count;
     this.emit(sequence, { type: 'prefill', doneTokens: sequence.prefilled, totalTokens: sequence.promptTokens });
     return count;

@@ -4,6 +4,7 @@
  */
 import type { Clock, Random } from '../base/ports.js';
 import type { EngineInfo, Sequence, SequenceEvent, SequenceRequest } from './engine.js';
+import { adapterSeed, prefixKey } from './fake-adapters.js';
 import { FakeParts } from './fake-parts.js';
 import type { FakeModel } from './fake-script.js';
 import { HeldText, fakeAnswer, mix } from './fake-text.js';
@@ -15,6 +16,8 @@ export interface FakeSequence extends Sequence {
   siblings: readonly FakeSequence[];
   readonly listener: (event: SequenceEvent) => void;
   readonly tokens: readonly number[];
+  /** `tokens` as the prefix cache knows them. */
+  readonly prefixKey: readonly number[];
   readonly promptTokens: number;
   readonly cachesPrompt: boolean;
   readonly maxTokens: number;
@@ -54,6 +57,7 @@ export function makeFakeSequence(
 ): FakeSequence {
   const drawn = request.seed === undefined ? Math.floor(engine.random.next() * 2 ** 32) : request.seed + choice;
   const seed = request.temperature === 0 ? 0 : drawn % 2 ** 32;
+  const adapter = adapterSeed(request.lora);
   const parts = new FakeParts(engine.model, request.prompt);
   const sequence: FakeSequence = {
     id,
@@ -62,12 +66,13 @@ export function makeFakeSequence(
     siblings: [],
     listener,
     tokens,
+    prefixKey: prefixKey(tokens, request.lora),
     promptTokens: tokens.length,
     cachesPrompt: request.cachePrompt ?? true,
     maxTokens: Math.min(request.maxTokens ?? Infinity, engine.info.contextTokensPerSlot - tokens.length),
     ignoreEos: request.ignoreEos ?? false,
     logprobs: request.logprobs,
-    source: fakeAnswer(mix(engine.seed, seed, ...tokens), parts.answer),
+    source: fakeAnswer(mix(engine.seed, seed, ...tokens, ...(adapter === undefined ? [] : [adapter])), parts.answer),
     parts,
     held: new HeldText(request.stop ?? []),
     submittedMs: engine.clock.nowMs(),

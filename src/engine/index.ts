@@ -14,6 +14,7 @@ import { refuseUnknownLoadFields } from './validate.js';
 export { ERROR_REMEDIES, LlamaestroError } from '../base/errors.js';
 export type { ErrorCode, ErrorOptions, WireError } from '../base/errors.js';
 export type * from './engine.js';
+export { MAX_ADAPTERS, MAX_ADAPTERS_PER_REQUEST, MAX_ADAPTER_SCALE } from './adapter-types.js';
 export { MAX_WAITING_SEQUENCES } from './engine.js';
 export type { LifelineOptions, LogLine } from './addon-types.js';
 export { LOG_LEVELS } from './log-listeners.js';

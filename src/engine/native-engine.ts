@@ -13,6 +13,7 @@ import type {
   EngineDriver,
   EngineInfo,
   EngineStats,
+  JobOptions,
   MemoryPlan,
   MemoryReport,
   PrefixFileSummary,
@@ -27,6 +28,7 @@ import { fromNative, readBatch, toNativePrompt, toNativeRequest } from './step-b
 import {
   checkEmbed,
   checkInputs,
+  checkJobOptions,
   checkLabels,
   checkLoadOptions,
   checkPath,
@@ -204,19 +206,31 @@ class NativeEngine implements Engine {
     return inputs.map((_, index) => values.slice(index * width, (index + 1) * width));
   }
 
-  async rerank(query: string, documents: readonly string[], signal?: AbortSignal): Promise<number[]> {
+  async rerank(
+    query: string,
+    documents: readonly string[],
+    signal?: AbortSignal,
+    options: JobOptions = {},
+  ): Promise<number[]> {
     checkPurpose(this.info, 'rerank');
     checkText('query', query);
     checkInputs('documents', documents);
-    const { values } = await this.runJob(() => this.handle.rerank(query, documents), signal);
+    checkJobOptions(options, this.info);
+    const { values } = await this.runJob(() => this.handle.rerank(query, documents, options), signal);
     return Array.from(values);
   }
 
-  async classify(prompt: Prompt, labels: readonly string[], signal?: AbortSignal): Promise<number[]> {
+  async classify(
+    prompt: Prompt,
+    labels: readonly string[],
+    signal?: AbortSignal,
+    options: JobOptions = {},
+  ): Promise<number[]> {
     checkPurpose(this.info, 'generate');
     checkPrompt(prompt, this.info.vocabSize);
     checkLabels(labels);
-    const { values } = await this.runJob(() => this.handle.classify(toNativePrompt(prompt), labels), signal);
+    checkJobOptions(options, this.info);
+    const { values } = await this.runJob(() => this.handle.classify(toNativePrompt(prompt), labels, options), signal);
     return Array.from(values);
   }
 

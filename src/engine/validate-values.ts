@@ -29,6 +29,15 @@ export function checkNumber(param: string, value: unknown, min: number, max: num
   }
 }
 
+const MAX_PATH_BYTES = 4096;
+
+/** Throws unless `path` could name a file. */
+export function checkPath(param: string, path: unknown): void {
+  if (typeof path !== 'string' || path === '' || path.includes('\0') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
+    refuse(param, `${param} must be a path of 1 … ${MAX_PATH_BYTES} bytes`);
+  }
+}
+
 /** True for an integer in min … max. */
 export function isIntegerIn(value: unknown, min: number, max: number): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max;

@@ -3,11 +3,14 @@
  * this file refuses). Pure; knows neither the addon nor the fake engine. Every refusal is `invalid_request` and names
  * the field as `engine.ts` spells it.
  */
-import type { EmbedRequest, EngineInfo, LoadOptions, Prompt, SequenceRequest } from './engine.js';
+import type { EmbedRequest, EngineInfo, JobOptions, LoadOptions, Prompt, SequenceRequest } from './engine.js';
 import { checkChat, checkTurn } from './validate-chat.js';
 import { checkPlaces } from './validate-places.js';
 import { checkSampling } from './validate-sampling.js';
-import { checkBoolean, checkInteger, isIntegerIn, refuse } from './validate-values.js';
+import { checkAdapterOptions, checkLora } from './validate-adapters.js';
+import { checkBoolean, checkInteger, checkPath, isIntegerIn, refuse } from './validate-values.js';
+
+export { checkPath } from './validate-values.js';
 
 /** Bytes of UTF-8 one prompt, input or document may have; a text twice as long can fill no context we allow. */
 export const MAX_CHOICES = 16;
@@ -20,7 +23,6 @@ export const MAX_INPUTS = 4096;
 /** Labels of one `classify`. */
 export const MAX_LABELS = 64;
 export const MAX_LABEL_BYTES = 256;
-const MAX_PATH_BYTES = 4096;
 
 const PURPOSES = ['generate', 'embed', 'rerank', 'vocab'] as const;
 const KV_TYPES = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1'] as const;
@@ -53,6 +55,7 @@ const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
   'stepLock',
   'pooling',
   'warmUp',
+  'adapters',
 ];
 const REQUEST_FIELDS: readonly (keyof SequenceRequest)[] = [
   'prompt',
@@ -88,6 +91,7 @@ const REQUEST_FIELDS: readonly (keyof SequenceRequest)[] = [
   'logprobs',
   'grammar',
   'jsonSchema',
+  'lora',
 ];
 
 /** Throws unless `options` could be loaded as far as its values alone tell. */
@@ -112,6 +116,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   if (options.pooling !== undefined && options.purpose !== 'embed') refuse('pooling', "pooling is for purpose 'embed'");
   checkBoolean('warmUp', options.warmUp);
   checkPlaces(options);
+  checkAdapterOptions(options.adapters, options.purpose);
   if (options.stepLock !== undefined) checkPath('stepLock', options.stepLock);
   const slots = options.slots ?? 1;
   if (options.contextTokens !== undefined && options.contextTokens < slots) {
@@ -138,6 +143,7 @@ export function checkSequenceRequest(request: SequenceRequest, info: EngineInfo)
   checkBoolean('cachePrompt', request.cachePrompt);
   checkInteger('priority', request.priority, -10, 10);
   checkInteger('choices', request.choices, 1, MAX_CHOICES);
+  checkLora(request.lora, info.adapters);
   checkSampling(request, info);
 }
 
@@ -174,6 +180,7 @@ export function checkEmbed(request: readonly string[] | EmbedRequest, info: Engi
   checkInputs('inputs', whole.inputs);
   checkBoolean('normalise', whole.normalise);
   checkInteger('dimensions', whole.dimensions, 1, info.embeddingLength);
+  checkLora(whole.lora, info.adapters);
   return whole;
 }
 
@@ -202,6 +209,12 @@ export function checkText(param: string, text: unknown): void {
   if (text.length > MAX_TEXT_BYTES || (text.length * 3 > MAX_TEXT_BYTES && Buffer.byteLength(text) > MAX_TEXT_BYTES)) {
     refuse(param, `${param} is longer than ${MAX_TEXT_BYTES} bytes`);
   }
+}
+
+/** Throws unless the options of a job are in order for an engine with this `info`. */
+export function checkJobOptions(options: JobOptions, info: EngineInfo): void {
+  if (typeof options !== 'object' || options === null) refuse('options', 'options must be an object');
+  checkLora(options.lora, info.adapters);
 }
 
 /** Throws when the model was loaded for something else. */
@@ -248,13 +261,6 @@ function checkStop(stop: readonly unknown[] | undefined): void {
   for (const text of stop as readonly unknown[]) {
     const bytes = typeof text === 'string' ? Buffer.byteLength(text) : 0;
     if (bytes < 1 || bytes > MAX_STOP_BYTES) refuse('stop', `every stop string must have 1 … ${MAX_STOP_BYTES} bytes`);
-  }
-}
-
-/** Throws unless `path` could name a file. */
-export function checkPath(param: string, path: unknown): void {
-  if (typeof path !== 'string' || path === '' || path.includes('\0') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
-    refuse(param, `${param} must be a path of 1 … ${MAX_PATH_BYTES} bytes`);
   }
 }
 

@@ -2,6 +2,7 @@
  * The contract of `src/engine/engine.ts` as a suite: every driver that passes it may stand below the server. Knows
  * nothing of how a driver works; the files it needs are named by the subject.
  */
+import { adapterContract } from './contract-adapters.js';
 import { chatContract } from './contract-chat.js';
 import { classifyContract } from './contract-classify.js';
 import { loadContract } from './contract-load.js';
@@ -26,6 +27,8 @@ export interface ContractFiles {
   readonly thinker: string;
   /** Calls get_weather with city 'Paris' and days 3 when it is given tools. */
   readonly caller: string;
+  /** LoRA adapters: two for `endless`, one for `embedder`. */
+  readonly adapters: { readonly first: string; readonly second: string; readonly embedder: string };
   /** Not a loadable model. */
   readonly broken: string;
 }
@@ -50,6 +53,7 @@ export function engineContract(name: string, prepare: () => Promise<ContractSubj
     prefixContract(() => subject);
     chatContract(() => subject);
     classifyContract(() => subject);
+    adapterContract(() => subject);
     sideContract(() => subject);
   });
 }

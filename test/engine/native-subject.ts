@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { defaultAddonPath } from '../../src/engine/addon-loader.js';
 import { createNativeDriver, type NativeDriver } from '../../src/engine/native-engine.js';
+import { adapterFile } from '../support/adapters.js';
 import {
   chatModel,
   embedderModel,
@@ -33,6 +34,11 @@ export async function nativeSubject(): Promise<ContractSubject & { readonly driv
       reranker: await rerankerModel(),
       thinker: await chatModel('thinker'),
       caller: await chatModel('caller'),
+      adapters: {
+        first: await adapterFile('first', await tinyModel(), { seed: 1 }),
+        second: await adapterFile('second', await tinyModel(), { seed: 2, rank: 8 }),
+        embedder: await adapterFile('embedder', await embedderModel(), { seed: 3 }),
+      },
       broken,
     },
   };

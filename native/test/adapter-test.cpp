@@ -1,0 +1,456 @@
+// LoRA adapters through a whole engine: what a request says with its set of adapters is what it says alone with it,
+// whoever else runs and whatever the prefix cache knows.
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "adapter-files.h"
+#include "adapter-turns.h"
+#include "driver.h"
+#include "harness.h"
+
+using namespace llamaestro;
+using tests::AdapterSpec;
+using tests::Driver;
+using tests::Heard;
+using tests::loadOptions;
+using tests::writeAdapter;
+
+namespace {
+
+using Uses = std::vector<AdapterUse>;
+
+const Uses kNone;
+const Uses kA{{"a", {}}};
+const Uses kB{{"b", {}}};
+const Uses kHalfA{{"a", 0.5}};
+const Uses kBoth{{"a", {}}, {"b", -1}};
+
+// Of the names of tensors that adapters can change; recurrent layers have others too.
+std::string partOf(const std::string& model) {
+  const bool isRecurrent = model.find("mamba") != std::string::npos || model.find("granite") != std::string::npos;
+  return isRecurrent ? "ssm_in" : "blk.";
+}
+
+LoadOptions options(double slots, const std::string& model = "tiny", const std::string& layout = "split") {
+  static std::map<std::string, std::pair<std::string, std::string>> files;
+  LoadOptions options = loadOptions(model);
+  options.slots = slots;
+  options.contextTokens = slots * 1024;
+  options.kvLayout = layout;
+  options.chunkTokens = 128;
+  options.prefixCacheBytes = 64 << 20;
+  auto& [a, b] = files[model];
+  AdapterSpec spec;
+  spec.model = model;
+  spec.gain = 0.2f;
+  spec.part = partOf(model);
+  if (a.empty()) a = writeAdapter(spec);
+  spec.seed = 2;
+  spec.rank = 32;
+  spec.type = GGML_TYPE_Q8_0;
+  if (b.empty()) b = writeAdapter(spec);
+  options.adapters = {{"a", a}, {"b", b}};
+  return options;
+}
+
+SequenceRequest request(const Uses& lora, uint32_t promptTokens = 40, double maxTokens = 24, uint32_t salt = 0) {
+  SequenceRequest request;
+  request.prompt.kind = Prompt::Kind::Tokens;
+  for (uint32_t i = 0; i < promptTokens; ++i) request.prompt.tokens.push_back(5 + (i * 7 + i / 13 * 3 + salt) % 90);
+  request.maxTokens = maxTokens;
+  request.temperature = 0;
+  request.ignoreEos = true;
+  request.logprobs = 2;
+  request.lora = lora;
+  return request;
+}
+
+// To the last bit.
+std::string said(const Heard& heard) {
+  std::string text = heard.end.error ? heard.end.error->message : "";
+  for (const LogprobRow& row : heard.logprobs) {
+    char number[60];
+    snprintf(number, sizeof(number), " %u:%a", row.token.id, static_cast<double>(row.token.logprob));
+    text += number;
+  }
+  return text;
+}
+
+std::string alone(LoadOptions options, const SequenceRequest& request) {
+  options.prefixCacheBytes = 0;
+  Driver driver(options);
+  return said(driver.waitFinished(driver.submit(request)));
+}
+
+// Where slots share one stream of cells, other cells between one's own change the last digits: a tie may fall otherwise,
+// and what follows it.
+void checkSame(const Heard& heard, const Heard& wanted, const std::string& what) {
+  constexpr float kLastDigits = 0.25f;
+  CHECK(!heard.end.error);
+  CHECK_EQUAL(heard.ids.size(), wanted.ids.size());
+  for (size_t at = 0; at < wanted.ids.size(); ++at) {
+    const std::vector<TokenChance>& top = wanted.logprobs[at].top;
+    const float here = heard.logprobs[at].top[0].logprob;
+    if (std::abs(here - top[0].logprob) > kLastDigits) tests::failAt(__FILE__, __LINE__, what + ": other chances");
+    if (heard.ids[at] == wanted.ids[at]) continue;
+    if (top[0].logprob - top[1].logprob > kLastDigits) tests::failAt(__FILE__, __LINE__, what + ": other tokens");
+    return;
+  }
+}
+
+std::string refusal(const Result<uint32_t>& result) {
+  return result.ok() ? "ok" : result.error().code + " " + result.error().param;
+}
+
+uint64_t computeBytes(const MemoryPlan& plan) { return plan.devices.back().computeBytes; }
+
+}  // namespace
+
+TEST("adapters: each set says something of its own, and a scale of zero is none at all") {
+  Driver driver(options(1));
+  const auto says = [&](const Uses& lora) { return said(driver.waitFinished(driver.submit(request(lora)))); };
+  LoadOptions plain = options(1);
+  plain.adapters.clear();
+  const std::string base = alone(plain, request(kNone));
+  CHECK_EQUAL(says(kNone), base);
+  CHECK_EQUAL(says({{"a", 0.0}, {"b", 0.0}}), base);
+  const std::vector<std::string> texts = {base, says(kA), says(kB), says(kHalfA), says(kBoth)};
+  for (size_t i = 0; i < texts.size(); ++i) {
+    CHECK(!texts[i].empty());
+    for (size_t j = 0; j < i; ++j) CHECK(texts[i] != texts[j]);
+  }
+  CHECK_EQUAL(says({{"b", -1}, {"a", {}}}), texts[4]);
+  CHECK_EQUAL(says(kNone), base);
+}
+
+TEST("adapters: requests with different sets beside each other say what each says alone") {
+  for (const char* model : {"tiny", "../architectures/gemma3", "../architectures/granitehybrid"}) {
+    for (const char* layout : {"split", "unified"}) {
+      const LoadOptions all = options(4, model, layout);
+      Driver driver(all);
+      Driver solo(all);
+      std::vector<uint32_t> ids;
+      const std::vector<Uses> sets = {kA, kNone, kB, kA, kBoth, kNone};
+      for (uint32_t i = 0; i < sets.size(); ++i) ids.push_back(driver.submit(request(sets[i], 30 + 60 * i, 20, i)));
+      for (uint32_t i = 0; i < sets.size(); ++i) {
+        const SequenceRequest same = request(sets[i], 30 + 60 * i, 20, i);
+        checkSame(driver.waitFinished(ids[i]), solo.waitFinished(solo.submit(same)),
+                  std::string(model) + ", " + layout + ", number " + std::to_string(i));
+      }
+    }
+  }
+}
+
+TEST("adapters: what was computed with one set serves no other one") {
+  for (const char* model : {"tiny", "../architectures/gemma3", "../architectures/mamba"}) {
+    const LoadOptions all = options(1, model);
+    LoadOptions without = all;
+    without.prefixCacheBytes = 0;
+    Driver driver(all);
+    Driver cold(without);
+    const auto ask = [](Driver& one, const Uses& lora) { return one.waitFinished(one.submit(request(lora, 300, 6))); };
+    for (const Uses& lora : {kA, kNone, kB, kHalfA, kBoth}) {
+      const Heard first = ask(driver, lora);
+      CHECK_EQUAL(first.cachedTokens, 0u);
+      CHECK_EQUAL(said(first), said(ask(cold, lora)));
+    }
+    for (const Uses& lora : {kHalfA, kNone, kA, kB, kBoth}) {
+      const Heard again = ask(driver, lora);
+      CHECK(again.cachedTokens >= 192);
+      CHECK_EQUAL(said(again), said(ask(cold, lora)));
+    }
+    CHECK(ask(driver, {{"b", 0.0}}).cachedTokens >= 192);
+  }
+}
+
+TEST("adapters: only a prompt of the same set is waited for and taken over while it runs") {
+  for (const char* model : {"tiny", "../architectures/gemma3"}) {
+    Driver driver(options(4, model));
+    std::vector<uint32_t> ids;
+    const std::vector<Uses> sets = {kA, kNone, kB, kA};
+    for (const Uses& lora : sets) ids.push_back(driver.submit(request(lora, 700, 4)));
+    for (size_t i = 0; i < ids.size(); ++i) {
+      const Heard& heard = driver.waitFinished(ids[i]);
+      CHECK_EQUAL(heard.cachedTokens > 0, i == 3);
+      CHECK_EQUAL(said(heard), alone(options(1, model), request(sets[i], 700, 4)));
+    }
+  }
+}
+
+TEST("adapters: a saved prefix comes back for its own set, in an engine that has the same file under another name") {
+  const LoadOptions all = options(1);
+  const std::string file = tests::scratchFolder() + "/prefixes";
+  {
+    Driver first(all);
+    first.waitFinished(first.submit(request(kA, 600, 4)));
+    CHECK(first.engine().savePrefixes(file, {}).ok());
+  }
+  LoadOptions renamed = all;
+  renamed.adapters = {{"b", all.adapters[1].file}, {"other", all.adapters[0].file}};
+  Driver second(renamed);
+  CHECK(second.engine().restorePrefixes(file).ok());
+  for (const Uses& lora : {kNone, kB}) {
+    CHECK_EQUAL(second.waitFinished(second.submit(request(lora, 600, 4))).cachedTokens, 0u);
+  }
+  const Heard& same = second.waitFinished(second.submit(request({{"other", {}}}, 600, 4)));
+  CHECK(same.cachedTokens >= 384);
+  CHECK_EQUAL(said(same), alone(all, request(kA, 600, 4)));
+}
+
+TEST("adapters: choices, a cancelled neighbour and a parked sequence keep their sets") {
+  LoadOptions narrow = options(4, "tiny", "unified");
+  narrow.contextTokens = 512;
+  narrow.contextTokensPerSlot = 400;
+  Driver driver(narrow);
+  SequenceRequest several = request(kA, 60, 60);
+  several.choices = 3;
+  const uint32_t first = driver.submit(several);
+  const uint32_t other = driver.submit(request(kNone, 100, 200, 1));
+  const uint32_t cancelled = driver.submit(request(kB, 50, 200, 2));
+  const uint32_t late = driver.submit(request(kB, 90, 250, 3));
+  driver.waitUntil([&] { return driver.heard(cancelled).ids.size() > 5; });
+  driver.engine().cancel(cancelled);
+  CHECK(driver.waitFinished(cancelled).end.reason == FinishReason::Cancelled);
+  Driver solo(narrow);
+  const auto checkAlone = [&](uint32_t id, const SequenceRequest& one, const std::string& what) {
+    checkSame(driver.waitFinished(id), solo.waitFinished(solo.submit(one)), what);
+  };
+  for (uint32_t choice = 0; choice < 3; ++choice) checkAlone(first + choice, request(kA, 60, 60), "a choice");
+  checkAlone(other, request(kNone, 100, 200, 1), "the neighbour");
+  checkAlone(late, request(kB, 90, 250, 3), "the late one");
+  CHECK(driver.engine().stats().parked > 0);
+}
+
+TEST("adapters: nobody waits for the end of another set") {
+  Driver driver(options(3));
+  const uint32_t endless = driver.submit(request(kA, 20, 900));
+  driver.waitUntil([&] { return driver.heard(endless).ids.size() > 3; });
+  const uint32_t plain = driver.submit(request(kNone, 300, 20));
+  const uint32_t other = driver.submit(request(kB, 300, 20));
+  driver.waitFinished(plain);
+  driver.waitFinished(other);
+  CHECK(!driver.heard(endless).finished);
+  driver.engine().cancel(endless);
+  driver.waitFinished(endless);
+}
+
+TEST("adapters: labels and vectors are computed with the set that was asked for") {
+  LoadOptions generating = options(2);
+  AdapterSpec output;
+  output.part = "output.weight";
+  generating.adapters[0].file = writeAdapter(output);
+  Driver driver(generating);
+  const std::vector<std::string> labels = {"alpha", "beta", "gamma"};
+  const auto scores = [&](const Uses& lora) {
+    return driver.waitJob(driver.engine().classify(request(kNone).prompt, labels, lora).value()).values;
+  };
+  const std::vector<float> base = scores(kNone);
+  CHECK(scores(kA) != base);
+  CHECK(scores({{"a", 0.0}}) == base);
+  CHECK_EQUAL(refusal(driver.engine().classify(request(kNone).prompt, labels, {{"c", {}}})), "invalid_request lora");
+
+  LoadOptions embedder = options(1, "embedder");
+  embedder.purpose = "embed";
+  embedder.contextTokens = 512;
+  embedder.chunkTokens = std::nullopt;
+  embedder.kvLayout = "";
+  Driver pooled(embedder);
+  const auto ask = [&](const Uses& lora) {
+    EmbedOptions options;
+    options.lora = lora;
+    return pooled.engine().embed({"one thing", "another thing altogether"}, options).value();
+  };
+  const std::vector<Uses> sets = {kNone, kA, kNone, kB, kA};
+  std::vector<uint32_t> jobs;
+  for (const Uses& lora : sets) jobs.push_back(ask(lora));
+  std::vector<std::vector<float>> together;
+  for (uint32_t job : jobs) together.push_back(pooled.waitJob(job).values);
+  CHECK(together[0] != together[1]);
+  CHECK(together[1] != together[3]);
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const std::vector<float> solo = pooled.waitJob(ask(sets[i])).values;
+    CHECK_EQUAL(solo.size(), together[i].size());
+    for (size_t at = 0; at < solo.size(); ++at) CHECK(std::abs(solo[at] - together[i][at]) < 1e-4f);
+  }
+}
+
+TEST("adapters: planned bytes are allocated bytes, whatever they are made of") {
+  struct Case {
+    const char* model;
+    const char* layout;
+    ggml_type type;
+    int64_t rank;
+  };
+  for (const Case& one : {Case{"tiny", "split", GGML_TYPE_F32, 4}, {"tiny", "unified", GGML_TYPE_Q8_0, 32},
+                          {"../architectures/llama-moe", "split", GGML_TYPE_F16, 5},
+                          {"../architectures/gemma3", "unified", GGML_TYPE_BF16, 64},
+                          {"../architectures/granitehybrid", "split", GGML_TYPE_F32, 16}}) {
+    LoadOptions with = options(3, one.model, one.layout);
+    AdapterSpec spec;
+    spec.model = one.model;
+    spec.part = partOf(one.model);
+    spec.type = one.type;
+    spec.rank = one.rank;
+    with.adapters.push_back({"c", writeAdapter(spec)});
+    LoadOptions without = with;
+    without.adapters.clear();
+    const MemoryPlan plain = planMemory(without).value();
+    const Result<MemoryPlan> planned = planMemory(with);
+    if (!planned.ok()) tests::failAt(__FILE__, __LINE__, planned.error().message);
+    const MemoryPlan& plan = planned.value();
+    CHECK(plan.devices.back().weightsBytes > plain.devices.back().weightsBytes);
+    CHECK(computeBytes(plan) >= computeBytes(plain));
+    Driver driver(with);
+    const MemoryPlan loaded = driver.engine().memory();
+    CHECK_EQUAL(loaded.devices.back().weightsBytes, plan.devices.back().weightsBytes);
+    CHECK_EQUAL(loaded.devices.back().kvBytes, plan.devices.back().kvBytes);
+    CHECK_EQUAL(computeBytes(loaded), computeBytes(plan));
+    CHECK_EQUAL(loaded.totalBytes, plan.totalBytes);
+    for (const Uses& lora : {kNone, kA, kBoth}) {
+      driver.waitFinished(driver.submit(request(lora, 300, 4)));
+      driver.waitUntil([&] { return driver.engine().stats().running == 0; });
+      CHECK(computeBytes(driver.engine().memory()) <= computeBytes(plan));
+    }
+  }
+}
+
+TEST("adapters: engines with the same ones share weights, others do not") {
+  Driver first(options(1));
+  CHECK(planMemory(options(2)).value().sharesWeights);
+  Driver second(options(1));
+  CHECK(second.engine().memory().sharesWeights);
+  CHECK_EQUAL(said(second.waitFinished(second.submit(request(kB)))),
+              said(first.waitFinished(first.submit(request(kB)))));
+  LoadOptions fewer = options(1);
+  fewer.adapters.pop_back();
+  CHECK(!planMemory(fewer).value().sharesWeights);
+  first.engine().close();
+  CHECK(!second.engine().memory().sharesWeights);
+  second.waitFinished(second.submit(request(kA)));
+}
+
+TEST("adapters: files that are none, or for another model, are refused by name") {
+  const auto loads = [](const std::string& file, const std::string& model = "tiny") {
+    LoadOptions options = loadOptions(model);
+    options.adapters = {{"bad", file}};
+    const Result<MemoryPlan> plan = planMemory(options);
+    if (plan.ok()) return std::string("ok");
+    CHECK_EQUAL(plan.error().code, "model_unusable");
+    CHECK_EQUAL(plan.error().param, "adapters");
+    return plan.error().message;
+  };
+  const auto says = [](const std::string& message, const std::string& words) {
+    if (message.find(words) == std::string::npos) tests::failAt(__FILE__, __LINE__, message + " has no " + words);
+  };
+  says(loads("/nowhere/adapter.gguf"), "cannot be opened");
+  says(loads("/"), "not a regular file");
+  says(loads(tests::modelPath("tiny")), "no LoRA adapter: general.type is 'model'");
+  AdapterSpec spec;
+  CHECK_EQUAL(loads(writeAdapter(spec)), "ok");
+  says(loads(writeAdapter(spec), "embedder"), "for models of architecture 'llama', not 'bert'");
+  says(loads(writeAdapter(spec), "copier"), "the shape of its factors");
+  const auto edited = [&](const std::function<void(gguf_context*)>& edit) {
+    AdapterSpec changed = spec;
+    changed.edit = edit;
+    return loads(writeAdapter(changed));
+  };
+  says(edited([](gguf_context* file) { gguf_set_val_str(file, "adapter.type", "control"); }), "adapter.type");
+  says(edited([](gguf_context* file) { gguf_set_val_u32(file, "general.type", 1); }), "general.type");
+  says(edited([](gguf_context* file) { gguf_set_val_u32(file, "adapter.lora.alpha", 1); }), "alpha must be a float");
+  for (const float alpha : {-1.0f, 1e9f, NAN, INFINITY}) {
+    CHECK(edited([&](gguf_context* file) { gguf_set_val_f32(file, "adapter.lora.alpha", alpha); }) != "ok");
+  }
+  const uint32_t tokens[] = {1, 2};
+  says(edited([&](gguf_context* file) {
+         gguf_set_arr_data(file, "adapter.alora.invocation_tokens", GGUF_TYPE_UINT32, tokens, 2);
+       }),
+       "invocation tokens");
+  AdapterSpec changed = spec;
+  changed.leavesOutB = true;
+  says(loads(writeAdapter(changed)), "one of the two factors");
+  changed = spec;
+  changed.part = "nothing";
+  says(loads(writeAdapter(changed)), "no tensors");
+  changed = spec;
+  changed.type = GGML_TYPE_Q4_0;
+  changed.rank = 32;
+  says(loads(writeAdapter(changed)), "adapters are f32");
+  for (const char* part : {"attn_q", "token_embd", "output.weight"}) {
+    for (int at = 0; at < 6; ++at) {
+      changed = spec;
+      changed.part = part;
+      changed.reshape = [&](bool isA, int64_t* lengths) {
+        if (isA == (at % 2 == 0)) lengths[at / 2] += 1;
+      };
+      CHECK(loads(writeAdapter(changed)) != "ok");
+    }
+    changed.reshape = nullptr;
+    CHECK_EQUAL(loads(writeAdapter(changed)), "ok");
+  }
+}
+
+TEST("adapters: a factor that the architecture would not compute with is refused") {
+  AdapterSpec spec;
+  spec.model = "../architectures/mamba";
+  spec.part = "ssm_a";
+  LoadOptions options = loadOptions(spec.model);
+  options.adapters = {{"a", writeAdapter(spec)}};
+  const Error error = planMemory(options).error();
+  CHECK_EQUAL(error.code + " " + error.param, "model_unusable adapters");
+  CHECK(error.message.find("ssm_a") != std::string::npos);
+}
+
+TEST("adapters: a file cut anywhere is refused") {
+  const std::string whole = writeAdapter({});
+  const std::string cut = tests::scratchFolder() + "/cut.gguf";
+  const auto size = std::filesystem::file_size(whole);
+  for (uint64_t bytes = 0; bytes < size; bytes += 1 + size / 97) {
+    std::filesystem::copy_file(whole, cut, std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::resize_file(cut, bytes);
+    LoadOptions options = loadOptions("tiny");
+    options.adapters = {{"cut", cut}};
+    CHECK_EQUAL(planMemory(options).error().code, "model_unusable");
+  }
+}
+
+TEST("adapters: names and scales that make no sense are refused") {
+  Driver driver(options(1));
+  const std::vector<Uses> wrong = {{{"c", {}}},  {{"", {}}},    {{"a", {}}, {"a", 2}}, {{"a", NAN}}, {{"a", INFINITY}},
+                                   {{"a", 101}}, {{"a", -101}}, {{"a", 1e300}},        Uses(5, {"a", {}})};
+  for (const Uses& lora : wrong) CHECK_EQUAL(refusal(driver.engine().submit(request(lora))), "invalid_request lora");
+  LoadOptions plain = options(1);
+  plain.adapters.clear();
+  Driver without(plain);
+  CHECK_EQUAL(refusal(without.engine().submit(request(kA))), "invalid_request lora");
+  const std::string file = options(1).adapters[0].file;
+  const std::vector<std::vector<AdapterOption>> bad = {
+      {{"", file}}, {{"x", ""}}, {{"x", file}, {"x", file}}, {{std::string(65, 'x'), file}},
+      std::vector<AdapterOption>(17, {"x", file})};
+  for (const std::vector<AdapterOption>& adapters : bad) {
+    plain.adapters = adapters;
+    const Error error = planMemory(plain).error();
+    CHECK_EQUAL(error.code + " " + error.param, "invalid_request adapters");
+  }
+  plain.adapters = {{"x", file}};
+  plain.purpose = "vocab";
+  CHECK_EQUAL(planMemory(plain).error().param, "adapters");
+}
+
+TEST("adapter turns: a set keeps its turn while others wait, and every set's turn comes round") {
+  AdapterTurns turns;
+  const std::vector<uint64_t> present = {7, 0, 7, UINT64_MAX, 3};
+  std::vector<uint64_t> order;
+  for (uint32_t step = 0; step < 5 * AdapterTurns::kStepsPerTurn; ++step) {
+    const uint64_t set = turns.next(present);
+    if (order.empty() || order.back() != set) order.push_back(set);
+  }
+  CHECK(order == (std::vector<uint64_t>{3, 7, UINT64_MAX, 0, 3}));
+  // One that has gone gives its turn away at once.
+  const std::vector<uint64_t> rest = {0, 7};
+  CHECK_EQUAL(turns.next(rest), 7u);
+  CHECK_EQUAL(turns.next({7}), 7u);
+  CHECK_EQUAL(turns.next({0}), 0u);
+}
