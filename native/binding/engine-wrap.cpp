@@ -125,14 +125,16 @@ Napi::Value EngineWrap::embed(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::rerank(const Napi::CallbackInfo& info) {
   return startJob(info.Env(), [query = info[0].As<Napi::String>().Utf8Value(), documents = toStrings(info[1]),
-                               lora = toAdapterUses(info[2].As<Napi::Object>())](
-                                  Engine& engine) { return engine.rerank(query, documents, lora); });
+                               lora = toAdapterUses(info[2].As<Napi::Object>())](Engine& engine) {
+    return engine.rerank(query, documents, lora);
+  });
 }
 
 Napi::Value EngineWrap::classify(const Napi::CallbackInfo& info) {
   return startJob(info.Env(), [prompt = toPrompt(info[0].As<Napi::Object>()), labels = toStrings(info[1]),
-                               lora = toAdapterUses(info[2].As<Napi::Object>())](
-                                  Engine& engine) { return engine.classify(prompt, labels, lora); });
+                               lora = toAdapterUses(info[2].As<Napi::Object>())](Engine& engine) {
+    return engine.classify(prompt, labels, lora);
+  });
 }
 
 // The start tokenizes, so it has a thread; what it starts is one more open work, which ends with the JobRow.

@@ -16,6 +16,8 @@ void exportDevices(Napi::Env env, Napi::Object exports);
 void exportLoading(Napi::Env env, Napi::Object exports);
 // startLifeline(), stopLifeline().
 void exportLifeline(Napi::Env env, Napi::Object exports);
+// readMetadata().
+void exportMetadata(Napi::Env env, Napi::Object exports);
 // recentLogLines(), logLevel(), logToStderr().
 void exportLog(Napi::Env env, Napi::Object exports);
 

@@ -27,6 +27,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exportFace(env, exports, EngineWrap::define(env, *environment));
   exportDevices(env, exports);
   exportLoading(env, exports);
+  exportMetadata(env, exports);
   exportLifeline(env, exports);
   exportLog(env, exports);
   return exports;

@@ -27,9 +27,7 @@ constexpr size_t kReadBytes = 1 << 20;
 }
 
 void checkShape(const AdapterSummary& file, const AdapterPair& pair, const ggml_tensor& target) {
-  const auto is = [&](int dimension, uint64_t length) {
-    return static_cast<uint64_t>(target.ne[dimension]) == length;
-  };
+  const auto is = [&](int dimension, uint64_t length) { return static_cast<uint64_t>(target.ne[dimension]) == length; };
   const bool isTable = endsWith(pair.target, "token_embd.weight");
   const bool fits =
       isTable ? is(0, pair.b.shape[1]) && is(1, pair.a.shape[1]) : is(0, pair.a.shape[0]) && is(1, pair.b.shape[1]);

@@ -107,32 +107,24 @@ void DecodeLoop::endCancelled() {
   }
 }
 
-// Those of one adapter set, which the context uses from here on.
-std::vector<DecodeLoop::SequencePtr> DecodeLoop::takeTurn() {
-  const Adapters& adapters = parts_.model.adapters();
-  if (adapters.empty()) return active_;
+// All that have a slot. One adapter set has its turn, and the context uses that from here on.
+std::vector<SlotView> DecodeLoop::viewsOfTurn() {
   std::vector<uint64_t> present;
   for (const SequencePtr& sequence : active_) present.push_back(sequence->space());
   const uint64_t turn = turns_.next(present);
-  std::vector<SequencePtr> planned;
+  std::vector<SlotView> views;
   for (const SequencePtr& sequence : active_) {
-    if (sequence->space() == turn) {
-      planned.push_back(sequence);
-    } else {
-      ++sequence->waitedSteps;
-    }
+    views.push_back(sequence->view());
+    views.back().outOfTurn = sequence->space() != turn;
+    if (!views.back().outOfTurn) parts_.model.adapters().apply(parts_.context, sequence->adapters());
   }
-  adapters.apply(parts_.context, planned.front()->adapters());
-  return planned;
+  return views;
 }
 
 void DecodeLoop::step() {
-  const std::vector<SequencePtr> planned = takeTurn();
-  std::vector<SlotView> views;
-  for (const SequencePtr& sequence : planned) {
-    views.push_back(sequence->view());
-    ++sequence->waitedSteps;
-  }
+  const std::vector<SequencePtr> planned = active_;
+  const std::vector<SlotView> views = viewsOfTurn();
+  for (const SequencePtr& sequence : planned) ++sequence->waitedSteps;
   for (const SequencePtr& sequence : waiting_) ++sequence->waitedSteps;
   for (const PlannedCall& call : planCalls(views, limits_)) {
     if (parts_.signal.closing.load()) return;

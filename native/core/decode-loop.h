@@ -58,7 +58,7 @@ class DecodeLoop : public Loop {
   std::vector<Claim> claims() const;
   void fillHole();
   void step();
-  std::vector<SequencePtr> takeTurn();
+  std::vector<SlotView> viewsOfTurn();
   void runCall(const PlannedCall& call, const std::vector<SequencePtr>& planned);
   void removePadding(std::vector<DecodeRow>& rows, std::vector<SequencePtr>& owners);
   void pass(const SequencePtr& sequence, const DecodeRow& row);

@@ -24,12 +24,12 @@ namespace llamaestro {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Texts = std::vector<std::string>;
 
 // Share of the progress that the weights take; the rest is the cache and the graphs.
 constexpr double kModelShare = 0.95;
 // Measuring the chunk takes at most this long, or this share of the load.
-constexpr double kChunkMeasureMs = 300;
-constexpr double kChunkMeasureShare = 0.1;
+constexpr double kChunkMeasureMs = 300, kChunkMeasureShare = 0.1;
 // The owner hears of progress in steps of a hundredth.
 constexpr double kProgressGrain = 0.01;
 
@@ -346,8 +346,7 @@ Result<uint32_t> Engine::submit(const SequenceRequest& request) {
   });
 }
 
-Result<uint32_t> Engine::classify(const Prompt& prompt, const std::vector<std::string>& labels,
-                                  const std::vector<AdapterUse>& lora) {
+Result<uint32_t> Engine::classify(const Prompt& prompt, const Texts& labels, const AdapterUses& lora) {
   return impl_->submit(1, [&](uint32_t id, const Model& model, uint32_t tokensPerSlot) {
     return std::make_shared<Sequence>(id, prompt, labels, lora, model, tokensPerSlot);
   });
@@ -372,13 +371,10 @@ Result<uint32_t> Engine::embed(const std::vector<std::string>& inputs, const Emb
       Purpose::Embed, options);
 }
 
-Result<uint32_t> Engine::rerank(const std::string& query, const std::vector<std::string>& documents,
-                                const std::vector<AdapterUse>& lora) {
-  EmbedOptions options;
-  options.lora = lora;
+Result<uint32_t> Engine::rerank(const std::string& query, const Texts& documents, const AdapterUses& lora) {
   return impl_->postJob(
       [&](const Model& model) { return tokenizePairs(model, query, documents, impl_->plan.shape.tokensPerSlot); },
-      Purpose::Rerank, options);
+      Purpose::Rerank, EmbedOptions{true, {}, lora});
 }
 
 Result<PrefixFileSummary> Engine::savePrefixes(const std::string& file, const std::optional<Prompt>& prompt,

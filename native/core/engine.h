@@ -73,13 +73,13 @@ class Engine {
   // purpose, empty input), context_length_exceeded, queue_full, cancelled (engine closing).
   Result<uint32_t> embed(const std::vector<std::string>& inputs, const EmbedOptions& options = {});
   Result<uint32_t> rerank(const std::string& query, const std::vector<std::string>& documents,
-                          const std::vector<AdapterUse>& lora = {});
+                          const AdapterUses& lora = {});
 
   // Queues a job of a generating engine: a JobRow with the natural logarithm of each label's probability to follow the
   // prompt, normalised over the labels (see label-scorer.h). Waits and runs beside the sequences, as one of them.
   // Errors at once as submit.
   Result<uint32_t> classify(const Prompt& prompt, const std::vector<std::string>& labels,
-                            const std::vector<AdapterUse>& lora = {});
+                            const AdapterUses& lora = {});
 
   // Writes the prompt prefixes that are kept, or those of one prompt, to a file that is replaced in one piece; reads
   // them back, beside what is there, up to the budget. Running sequences are not among them yet. Block for as long as

@@ -1,5 +1,5 @@
-// Internal: the header of one GGUF file, checked as far as it holds for every file of the format: magic, version, counts,
-// keys, and tensors that lie inside the file. Says nothing about what the keys mean to a model.
+// Internal: the header of one GGUF file, checked as far as it holds for every file of the format: magic, version,
+// counts, keys, and tensors that lie inside the file. Says nothing about what the keys mean to a model.
 #pragma once
 
 #include <array>

@@ -149,31 +149,47 @@ void GgufReader::skipArray(uint32_t type, uint64_t length) {
     return;
   }
   const uint64_t each = scalarBytes(type);
-  if (each == 0) refuse("an array of the unknown type " + std::to_string(type));
   if (length > (fileBytes_ - position_) / each) refuse("it is truncated inside the header");
   skip(length * each);
 }
 
-GgufValue GgufReader::readValue(const std::function<void(const std::string&)>& onString) {
+GgufValue GgufReader::readElement(uint32_t type) {
   GgufValue value;
-  value.type = readUint32();
-  if (value.type == gguf::kString) {
+  value.type = type;
+  if (type == gguf::kString) {
     value.text = readString(kMaxStringBytes);
-  } else if (value.type == gguf::kArray) {
-    const uint32_t elementType = readUint32();
-    value.arrayLength = readUint64();
-    if (onString && elementType == gguf::kString) {
-      for (uint64_t i = 0; i < value.arrayLength; ++i) onString(readString(kMaxStringBytes));
-    } else {
-      skipArray(elementType, value.arrayLength);
-    }
-  } else {
-    const uint64_t bytes = scalarBytes(value.type);
-    if (bytes == 0) refuse("a value of the unknown type " + std::to_string(value.type));
-    uint8_t raw[8];
-    take(raw, bytes);
-    value.number = scalarNumber(value.type, raw);
+    return value;
   }
+  const uint64_t bytes = scalarBytes(type);
+  if (bytes == 0) refuse("a value of the unknown type " + std::to_string(type));
+  uint8_t raw[8];
+  take(raw, bytes);
+  value.number = scalarNumber(type, raw);
+  return value;
+}
+
+void GgufReader::readArray(GgufValue& value, const std::function<void(const std::string&)>& onString) {
+  value.elementType = readUint32();
+  value.arrayLength = readUint64();
+  if (value.elementType != gguf::kString && scalarBytes(value.elementType) == 0) {
+    refuse("an array of the unknown type " + std::to_string(value.elementType));
+  }
+  const bool isWatched = onString && value.elementType == gguf::kString;
+  const uint64_t kept = std::min(value.arrayLength, GgufValue::kKeptElements);
+  for (uint64_t i = 0; i < kept; ++i) {
+    value.first.push_back(readElement(value.elementType));
+    if (isWatched) onString(value.first.back().text);
+  }
+  if (!isWatched) return skipArray(value.elementType, value.arrayLength - kept);
+  for (uint64_t i = kept; i < value.arrayLength; ++i) onString(readString(kMaxStringBytes));
+}
+
+GgufValue GgufReader::readValue(const std::function<void(const std::string&)>& onString) {
+  const uint32_t type = readUint32();
+  if (type != gguf::kArray) return readElement(type);
+  GgufValue value;
+  value.type = type;
+  readArray(value, onString);
   return value;
 }
 

@@ -15,12 +15,17 @@ inline constexpr uint32_t kUint8 = 0, kInt8 = 1, kUint16 = 2, kInt16 = 3, kUint3
 inline constexpr uint32_t kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kFloat64 = 12;
 }  // namespace gguf
 
-// A metadata value as far as anybody asks: numbers as double, strings as they are, arrays as their length.
+// A metadata value as far as anybody asks: numbers as double, strings as they are, arrays as their length and
+// beginning.
 struct GgufValue {
   uint32_t type = 0;
   double number = 0;  // exact up to 2^53
   std::string text;
   uint64_t arrayLength = 0;
+  uint32_t elementType = 0;
+  std::vector<GgufValue> first;  // elements, kKeptElements at most
+
+  static constexpr uint64_t kKeptElements = 32;
 };
 
 class GgufReader {
@@ -47,6 +52,8 @@ class GgufReader {
   void take(void* to, uint64_t bytes);
   void skip(uint64_t bytes);
   void skipArray(uint32_t type, uint64_t length);
+  GgufValue readElement(uint32_t type);
+  void readArray(GgufValue& value, const std::function<void(const std::string&)>& onString);
 
   std::string path_;
   int fd_ = -1;

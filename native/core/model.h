@@ -18,7 +18,8 @@ namespace llamaestro {
 
 class Model {
  public:
-  // Loads weights, adapters and vocabulary as `plan` says, or takes the share of loaded ones that it brings. `onProgress` gets 0
+  // Loads weights, adapters and vocabulary as `plan` says, or takes the share of loaded ones that it brings.
+  // `onProgress` gets 0
   // ... 1 and stops the load by returning false. The caller holds the LoadTurn. Throws Failure cancelled,
   // out_of_memory, model_unusable or load_failed.
   Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress);

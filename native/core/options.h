@@ -105,6 +105,8 @@ struct AdapterUse {
   Number scale;  // -kMaxAdapterScale ... kMaxAdapterScale; absent: 1
 };
 
+using AdapterUses = std::vector<AdapterUse>;
+
 // How vectors are handed out, and what computes them.
 struct EmbedOptions {
   bool normalises = true;  // to length 1, after the cut

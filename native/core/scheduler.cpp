@@ -23,7 +23,7 @@ PlannedRow prefillRow(const std::vector<SlotView>& views, uint32_t view, uint32_
 std::vector<uint32_t> prefillOrder(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
   std::vector<uint32_t> order;
   for (uint32_t i = 0; i < views.size(); ++i) {
-    if (!views[i].generating()) order.push_back(i);
+    if (!views[i].generating() && !views[i].outOfTurn) order.push_back(i);
   }
   const auto rank = [&](uint32_t i) {
     const int64_t remaining = int64_t{views[i].totalTokens} - views[i].doneTokens;
@@ -60,10 +60,12 @@ std::vector<PlannedRow> paddingOf(const std::vector<SlotView>& views, const Sche
   if (limits.unified || limits.alone || limits.mostPadding == 0) return padding;
   std::vector<SlotView> bySlot = views;
   std::sort(bySlot.begin(), bySlot.end(), [](const SlotView& a, const SlotView& b) { return a.slot < b.slot; });
+  // Whoever is out of turn has its cells in its slot: a gap ends there, as it does at a prompt.
+  const auto goesOn = [&](size_t i) { return bySlot[i].generating() && !bySlot[i].outOfTurn; };
   uint32_t tokens = 0;
   for (size_t i = 0; i < bySlot.size(); ++i) {
-    if (!bySlot[i].generating()) continue;
-    const uint32_t gap = i > 0 && bySlot[i - 1].generating() ? bySlot[i].slot - bySlot[i - 1].slot - 1 : 0;
+    if (!goesOn(i)) continue;
+    const uint32_t gap = i > 0 && goesOn(i - 1) ? bySlot[i].slot - bySlot[i - 1].slot - 1 : 0;
     tokens += 1 + gap;
     // Where another call begins, be it for want of room, there is nothing to bridge.
     if (gap > limits.mostPadding || tokens > limits.batchTokens) {
@@ -87,7 +89,7 @@ std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const Sch
   std::vector<PlannedCall> calls;
   std::vector<PlannedRow> generating = paddingOf(views, limits);
   for (uint32_t i = 0; i < views.size(); ++i) {
-    if (views[i].generating()) generating.push_back({{}, i, views[i].totalTokens, 1, true});
+    if (views[i].generating() && !views[i].outOfTurn) generating.push_back({{}, i, views[i].totalTokens, 1, true});
   }
   appendCalls(views, std::move(generating), limits, calls);
 

@@ -17,6 +17,7 @@ struct SlotView {
   uint64_t arrival = 0;       // order of submission
   int32_t priority = 0;       // prompts of a higher one go first, with the ageing of admission.h
   uint32_t budgetTokens = 0;  // tokens it may still generate
+  bool outOfTurn = false;     // takes no part in this step, see AdapterTurns
   bool generating() const { return doneTokens == totalTokens; }
 };
 
@@ -45,7 +46,7 @@ struct SchedulerLimits {
   uint32_t mostPadding = 2;      // as many tokens more in a call cost no more than a second call
 };
 
-// First every generating sequence, one token each; then prompts, shortest remainder first with ageing, until a chunk's
+// Of those whose turn it is: first every generating sequence, one token each; then prompts, shortest remainder first with ageing, until a chunk's
 // worth of tokens is planned (the first always gets its chunk). In the split layout a call holds equal counts and
 // consecutive slots only, because llama.cpp would cut it into several ubatches otherwise; where few slots are missing
 // between generating ones, they are padded.

@@ -25,7 +25,7 @@ struct Weights::Entry {
   std::string key;
   ModelPtr model;
   std::vector<LoadedAdapter> adapters;  // which die with the model
-  std::vector<Weights*> shares;  // oldest first; the first one is counted
+  std::vector<Weights*> shares;         // oldest first; the first one is counted
 };
 
 // Never destroyed: engines may end while static destructors run.
@@ -56,8 +56,7 @@ std::shared_ptr<Weights> Weights::find(const std::string& key) {
   return entry && !entry->shares.empty() ? Registry::share(entry) : nullptr;
 }
 
-std::shared_ptr<Weights> Weights::keep(const std::string& key, ModelPtr model,
-                                       std::vector<LoadedAdapter> adapters) {
+std::shared_ptr<Weights> Weights::keep(const std::string& key, ModelPtr model, std::vector<LoadedAdapter> adapters) {
   const auto entry = std::make_shared<Entry>();
   entry->key = key;
   entry->model = std::move(model);

@@ -41,8 +41,8 @@ class Weights {
   std::shared_ptr<std::atomic<bool>> isCounted_ = std::make_shared<std::atomic<bool>>(false);
 };
 
-// Which copy of a model a load with these parameters makes: the file and its adapters' files as they are on disk now, and
-// everything that decides where its tensors come to lie. Empty when a file cannot be looked at.
+// Which copy of a model a load with these parameters makes: the file and its adapters' files as they are on disk now,
+// and everything that decides where its tensors come to lie. Empty when a file cannot be looked at.
 std::string weightsKey(const LoadSettings& settings, uint64_t fileBytes, const llama_model_params& params);
 
 }  // namespace llamaestro

@@ -85,8 +85,8 @@ std::string alone(LoadOptions options, const SequenceRequest& request) {
   return said(driver.waitFinished(driver.submit(request)));
 }
 
-// Where slots share one stream of cells, other cells between one's own change the last digits: a tie may fall otherwise,
-// and what follows it.
+// Where slots share one stream of cells, other cells between one's own change the last digits: a tie may fall
+// otherwise, and what follows it.
 void checkSame(const Heard& heard, const Heard& wanted, const std::string& what) {
   constexpr float kLastDigits = 0.25f;
   CHECK(!heard.end.error);
@@ -284,7 +284,8 @@ TEST("adapters: planned bytes are allocated bytes, whatever they are made of") {
     ggml_type type;
     int64_t rank;
   };
-  for (const Case& one : {Case{"tiny", "split", GGML_TYPE_F32, 4}, {"tiny", "unified", GGML_TYPE_Q8_0, 32},
+  for (const Case& one : {Case{"tiny", "split", GGML_TYPE_F32, 4},
+                          {"tiny", "unified", GGML_TYPE_Q8_0, 32},
                           {"../architectures/llama-moe", "split", GGML_TYPE_F16, 5},
                           {"../architectures/gemma3", "unified", GGML_TYPE_BF16, 64},
                           {"../architectures/granitehybrid", "split", GGML_TYPE_F32, 16}}) {
@@ -418,17 +419,20 @@ TEST("adapters: a file cut anywhere is refused") {
 
 TEST("adapters: names and scales that make no sense are refused") {
   Driver driver(options(1));
-  const std::vector<Uses> wrong = {{{"c", {}}},  {{"", {}}},    {{"a", {}}, {"a", 2}}, {{"a", NAN}}, {{"a", INFINITY}},
-                                   {{"a", 101}}, {{"a", -101}}, {{"a", 1e300}},        Uses(5, {"a", {}})};
+  const std::vector<Uses> wrong = {{{"c", {}}},   {{"", {}}},        {{"a", {}}, {"a", 2}},
+                                   {{"a", NAN}},  {{"a", INFINITY}}, {{"a", 101}},
+                                   {{"a", -101}}, {{"a", 1e300}},    Uses(5, {"a", {}})};
   for (const Uses& lora : wrong) CHECK_EQUAL(refusal(driver.engine().submit(request(lora))), "invalid_request lora");
   LoadOptions plain = options(1);
   plain.adapters.clear();
   Driver without(plain);
   CHECK_EQUAL(refusal(without.engine().submit(request(kA))), "invalid_request lora");
   const std::string file = options(1).adapters[0].file;
-  const std::vector<std::vector<AdapterOption>> bad = {
-      {{"", file}}, {{"x", ""}}, {{"x", file}, {"x", file}}, {{std::string(65, 'x'), file}},
-      std::vector<AdapterOption>(17, {"x", file})};
+  const std::vector<std::vector<AdapterOption>> bad = {{{"", file}},
+                                                       {{"x", ""}},
+                                                       {{"x", file}, {"x", file}},
+                                                       {{std::string(65, 'x'), file}},
+                                                       std::vector<AdapterOption>(17, {"x", file})};
   for (const std::vector<AdapterOption>& adapters : bad) {
     plain.adapters = adapters;
     const Error error = planMemory(plain).error();

@@ -18,6 +18,7 @@ import type {
   TokenLogprob,
   ToolCallDelta,
 } from './engine.js';
+import type { NativeGgufMetadata } from './gguf-types.js';
 
 /** How the addon throws and rejects: an Error with a code of `base/errors`. */
 export interface NativeError extends Error {
@@ -199,6 +200,8 @@ export interface Addon {
   load(options: LoadOptions, ticket: number): Promise<NativeHandle>;
   /** Stops the plan or load with that ticket; unknown tickets are ignored. */
   cancel(ticket: number): void;
+  /** `ticket` as in `load`. */
+  readMetadata(path: string, ticket: number): Promise<NativeGgufMetadata>;
   startLifeline(options: LifelineOptions): void;
   stopLifeline(): void;
   /** Lines with a number above `after`, at most 256. */
@@ -220,6 +223,7 @@ export const EXPORTED_FUNCTIONS: FunctionList<Addon> = {
   plan: true,
   load: true,
   cancel: true,
+  readMetadata: true,
   startLifeline: true,
   stopLifeline: true,
   recentLogLines: true,

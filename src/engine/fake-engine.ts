@@ -24,7 +24,7 @@ import type {
   SequenceRequest,
 } from './engine.js';
 import { MAX_WAITING_SEQUENCES } from './engine.js';
-import { adapterSeed } from './fake-adapters.js';
+import { adapterSeed, prefixKey } from './fake-adapters.js';
 import { FakePrefixes } from './fake-prefixes.js';
 import type { FakeFault, FakeModel } from './fake-script.js';
 import {
@@ -244,7 +244,7 @@ export class FakeEngine implements Engine {
       this.running.push(next);
       if (next.startedMs !== undefined) continue;
       next.startedMs = this.parts.clock.nowMs();
-      if (next.cachesPrompt) next.cachedTokens = next.prefilled = this.prefixes.take(next.prefixKey);
+      if (next.cachesPrompt) next.cachedTokens = next.prefilled = this.prefixes.take(prefixKey(next.tokens, next.lora));
       const { promptTokens, cachedTokens } = next;
       this.emit(next, { type: 'started', promptTokens, cachedTokens });
     }
@@ -263,7 +263,9 @@ export class FakeEngine implements Engine {
     const count = Math.min(budget, sequence.promptTokens - sequence.prefilled);
     if (count === 0) return 0;
     sequence.prefilled += count;
-    if (sequence.cachesPrompt && sequence.prefilled === sequence.promptTokens) this.prefixes.keep(sequence.prefixKey);
+    if (sequence.cachesPrompt && sequence.prefilled === sequence.promptTokens) {
+      this.prefixes.keep(prefixKey(sequence.tokens, sequence.lora));
+    }
     this.promptTokens += count;
     this.emit(sequence, { type: 'prefill', doneTokens: sequence.prefilled, totalTokens: sequence.promptTokens });
     return count;
@@ -376,7 +378,7 @@ export class FakeEngine implements Engine {
     if (!this.parts.reuseGenerated || !sequence.cachesPrompt || sequence.generated === 0) return;
     const hasEndToken = reason === 'stop' && sequence.held.matched === undefined;
     const computed = hasEndToken ? sequence.answer : sequence.answer.slice(0, -1);
-    this.prefixes.keep([...sequence.tokens, ...computed]);
+    this.prefixes.keep(prefixKey([...sequence.tokens, ...computed], sequence.lora));
   }
 
   private emit(sequence: FakeSequence, event: SequenceEvent): void {

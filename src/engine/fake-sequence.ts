@@ -3,8 +3,8 @@
  * slots and no steps.
  */
 import type { Clock, Random } from '../base/ports.js';
-import type { EngineInfo, Sequence, SequenceEvent, SequenceRequest } from './engine.js';
-import { adapterSeed, prefixKey } from './fake-adapters.js';
+import type { AdapterUse, EngineInfo, Sequence, SequenceEvent, SequenceRequest } from './engine.js';
+import { adapterSeed } from './fake-adapters.js';
 import { FakeParts } from './fake-parts.js';
 import type { FakeModel } from './fake-script.js';
 import { HeldText, fakeAnswer, mix } from './fake-text.js';
@@ -16,8 +16,7 @@ export interface FakeSequence extends Sequence {
   siblings: readonly FakeSequence[];
   readonly listener: (event: SequenceEvent) => void;
   readonly tokens: readonly number[];
-  /** `tokens` as the prefix cache knows them. */
-  readonly prefixKey: readonly number[];
+  readonly lora: readonly AdapterUse[] | undefined;
   readonly promptTokens: number;
   readonly cachesPrompt: boolean;
   readonly maxTokens: number;
@@ -66,7 +65,7 @@ export function makeFakeSequence(
     siblings: [],
     listener,
     tokens,
-    prefixKey: prefixKey(tokens, request.lora),
+    lora: request.lora,
     promptTokens: tokens.length,
     cachesPrompt: request.cachePrompt ?? true,
     maxTokens: Math.min(request.maxTokens ?? Infinity, engine.info.contextTokensPerSlot - tokens.length),

@@ -4,6 +4,7 @@
  * server.
  */
 import type { DeviceInfo, Engine, LoadOptions, MemoryPlan } from './engine.js';
+import type { GgufMetadata } from './gguf-types.js';
 import type { LogLevel, LogListener } from './log-listeners.js';
 import { createNativeDriver } from './native-engine.js';
 import type { FitRequest, FitResult } from './plan-fit.js';
@@ -17,6 +18,7 @@ export type * from './engine.js';
 export { MAX_ADAPTERS, MAX_ADAPTERS_PER_REQUEST, MAX_ADAPTER_SCALE } from './adapter-types.js';
 export { MAX_WAITING_SEQUENCES } from './engine.js';
 export type { LifelineOptions, LogLine } from './addon-types.js';
+export type { GgufArray, GgufMetadata, GgufScalar } from './gguf-types.js';
 export { LOG_LEVELS } from './log-listeners.js';
 export type { LogLevel, LogListener } from './log-listeners.js';
 export { createNativeDriver } from './native-engine.js';
@@ -75,6 +77,15 @@ export async function planFit(request: FitRequest, signal?: AbortSignal): Promis
   const driver = createNativeDriver();
   refuseUnknownLoadFields(request.options);
   return searchFit(driver, request, signal);
+}
+
+/**
+ * What a GGUF file says about itself, read from its headers (all parts of a split model) without loading anything: a few
+ * milliseconds, on a thread of its own. Errors: `model_unusable` for a file that is none, damaged, cut, or in parts of which
+ * one is missing; `cancelled`, `addon_missing`.
+ */
+export async function readMetadata(path: string, signal?: AbortSignal): Promise<GgufMetadata> {
+  return createNativeDriver().readMetadata(path, signal);
 }
 
 /** The memory devices of this machine: GPUs first, the CPU last. */

@@ -22,6 +22,7 @@ import type {
   SequenceEvent,
   SequenceRequest,
 } from './engine.js';
+import { type GgufMetadata, fromNativeMetadata } from './gguf-types.js';
 import { StepListeners, callListener } from './fan-out.js';
 import { LogListeners, type LogLevel, type LogListener } from './log-listeners.js';
 import { fromNative, readBatch, toNativePrompt, toNativeRequest } from './step-batch.js';
@@ -48,6 +49,8 @@ export interface NativeDriver extends EngineDriver {
    */
   startLifeline(options: LifelineOptions): void;
   stopLifeline(): void;
+  /** What a GGUF file says about itself, without loading it. Errors: `invalid_request`, `model_unusable`, `cancelled`. */
+  readMetadata(path: string, signal?: AbortSignal): Promise<GgufMetadata>;
   /** llama.cpp's log lines with a number above `after`, oldest first; at most 256 are kept. */
   recentLogLines(after?: number): readonly LogLine[];
   /** Calls `listener` with every line of at least this level; returns the function that ends it. Errors: `invalid_request`. */
@@ -116,6 +119,10 @@ function driverOver(addon: Addon): NativeDriver {
         signal?.removeEventListener('abort', onAbort);
         progressListeners.delete(ticket);
       }
+    },
+    async readMetadata(path, signal) {
+      checkPath('path', path);
+      return fromNativeMetadata(await withTicket(signal, (ticket) => addon.readMetadata(path, ticket)));
     },
     startLifeline: (options) => translate(() => addon.startLifeline(options)),
     stopLifeline: () => addon.stopLifeline(),
