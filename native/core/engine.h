@@ -78,8 +78,7 @@ class Engine {
   // Queues a job of a generating engine: a JobRow with the natural logarithm of each label's probability to follow the
   // prompt, normalised over the labels (see label-scorer.h). Waits and runs beside the sequences, as one of them.
   // Errors at once as submit.
-  Result<uint32_t> classify(const Prompt& prompt, const std::vector<std::string>& labels,
-                            const AdapterUses& lora = {});
+  Result<uint32_t> classify(const Prompt& prompt, const std::vector<std::string>& labels, const AdapterUses& lora = {});
 
   // Writes the prompt prefixes that are kept, or those of one prompt, to a file that is replaced in one piece; reads
   // them back, beside what is there, up to the budget. Running sequences are not among them yet. Block for as long as

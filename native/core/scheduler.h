@@ -46,10 +46,10 @@ struct SchedulerLimits {
   uint32_t mostPadding = 2;      // as many tokens more in a call cost no more than a second call
 };
 
-// Of those whose turn it is: first every generating sequence, one token each; then prompts, shortest remainder first with ageing, until a chunk's
-// worth of tokens is planned (the first always gets its chunk). In the split layout a call holds equal counts and
-// consecutive slots only, because llama.cpp would cut it into several ubatches otherwise; where few slots are missing
-// between generating ones, they are padded.
+// Of those whose turn it is: first every generating sequence, one token each; then prompts, shortest remainder first
+// with ageing, until a chunk's worth of tokens is planned (the first always gets its chunk). In the split layout a call
+// holds equal counts and consecutive slots only, because llama.cpp would cut it into several ubatches otherwise; where
+// few slots are missing between generating ones, they are padded.
 std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const SchedulerLimits& limits);
 
 // The lowest free slot keeps active ids dense. `used[slot]`.

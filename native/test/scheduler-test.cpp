@@ -73,6 +73,18 @@ TEST("scheduler: a slot that computes its prompt is no hole, and padding never m
   CHECK_EQUAL(say({running(0), running(2), running(4), running(6), running(7)}, narrow), "0+(1)+2 | 4+(5)+6 | 7");
 }
 
+TEST("scheduler: whoever is out of turn is neither computed nor written over") {
+  const auto out = [](SlotView view) {
+    view.outOfTurn = true;
+    return view;
+  };
+  CHECK_EQUAL(say({running(0), out(running(1)), running(2)}, kSplit), "0 | 2");
+  CHECK_EQUAL(say({running(0), out(running(1)), running(3), out(prompt(4, 0, 9)), prompt(5, 0, 9)}, kSplit),
+              "0 | 3 | 5:0..9!");
+  CHECK_EQUAL(say({out(running(0)), running(1), running(3), out(running(4))}, kSplit), "1+(2)+3");
+  CHECK_EQUAL(say({running(0), out(running(1)), out(prompt(2, 0, 9)), running(3)}, kUnified), "0+3");
+}
+
 TEST("scheduler: chunks end on the grid and only the last one asks for output") {
   CHECK_EQUAL(say({prompt(0, 0, 200)}, kSplit), "0:0..64");
   CHECK_EQUAL(say({prompt(0, 64, 200)}, kSplit), "0:64..128");
