@@ -14,6 +14,12 @@ export function adapterSeed(lora: readonly AdapterUse[] = []): number | undefine
   return used.length === 0 ? undefined : mix(...Buffer.from(used.toSorted().join('\n')));
 }
 
+/** A seed of the engine with the set mixed in. */
+export function adaptedSeed(seed: number, lora: readonly AdapterUse[] | undefined): number {
+  const adapter = adapterSeed(lora);
+  return adapter === undefined ? seed : mix(seed, adapter);
+}
+
 /** The tokens of a prompt as the prefix cache knows them. */
 export function prefixKey(tokens: readonly number[], lora: readonly AdapterUse[] | undefined): readonly number[] {
   const seed = adapterSeed(lora);

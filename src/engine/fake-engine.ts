@@ -24,7 +24,7 @@ import type {
   SequenceRequest,
 } from './engine.js';
 import { MAX_WAITING_SEQUENCES } from './engine.js';
-import { adapterSeed, prefixKey } from './fake-adapters.js';
+import { adaptedSeed, adapterSeed, prefixKey } from './fake-adapters.js';
 import { FakePrefixes } from './fake-prefixes.js';
 import type { FakeFault, FakeModel } from './fake-script.js';
 import {
@@ -36,7 +36,6 @@ import {
   fakeText,
   fakeTokens,
   fakeVector,
-  mix,
   refuseLong,
 } from './fake-text.js';
 import { type FakeSequence, makeFakeSequence } from './fake-sequence.js';
@@ -151,9 +150,8 @@ export class FakeEngine implements Engine {
   async embed(request: readonly string[] | EmbedRequest, signal?: AbortSignal): Promise<Float32Array[]> {
     checkPurpose(this.info, 'embed');
     const { inputs, normalise, dimensions, lora } = checkEmbed(request, this.info);
-    const accent = adapterSeed(lora) ?? '';
     await this.pretendToCompute(inputs.length, signal);
-    return inputs.map((input) => fakeVector(`${input} ${accent}`, this.info.embeddingLength, normalise, dimensions));
+    return inputs.map((input) => fakeVector(`${input} ${adapterSeed(lora) ?? ''}`, this.info.embeddingLength, normalise, dimensions));
   }
 
   async classify(
@@ -169,9 +167,7 @@ export class FakeEngine implements Engine {
     const tokens = this.promptOf(prompt);
     refuseLong(tokens, this.info);
     await this.pretendToCompute(1, signal);
-    const adapter = adapterSeed(options.lora);
-    const { seed } = this.parts;
-    return fakeLabelScores(adapter === undefined ? seed : mix(seed, adapter), tokens, labels);
+    return fakeLabelScores(adaptedSeed(this.parts.seed, options.lora), tokens, labels);
   }
 
   async rerank(
@@ -263,9 +259,8 @@ export class FakeEngine implements Engine {
     const count = Math.min(budget, sequence.promptTokens - sequence.prefilled);
     if (count === 0) return 0;
     sequence.prefilled += count;
-    if (sequence.cachesPrompt && sequence.prefilled === sequence.promptTokens) {
-      this.prefixes.keep(prefixKey(sequence.tokens, sequence.lora));
-    }
+    const isWhole = sequence.prefilled === sequence.promptTokens;
+    if (sequence.cachesPrompt && isWhole) this.prefixes.keep(prefixKey(sequence.tokens, sequence.lora));
     this.promptTokens += count;
     this.emit(sequence, { type: 'prefill', doneTokens: sequence.prefilled, totalTokens: sequence.promptTokens });
     return count;
