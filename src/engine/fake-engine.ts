@@ -151,7 +151,9 @@ export class FakeEngine implements Engine {
     checkPurpose(this.info, 'embed');
     const { inputs, normalise, dimensions, lora } = checkEmbed(request, this.info);
     await this.pretendToCompute(inputs.length, signal);
-    return inputs.map((input) => fakeVector(`${input} ${adapterSeed(lora) ?? ''}`, this.info.embeddingLength, normalise, dimensions));
+    return inputs.map((input) =>
+      fakeVector(`${input} ${adapterSeed(lora) ?? ''}`, this.info.embeddingLength, normalise, dimensions),
+    );
   }
 
   async classify(
