@@ -20,6 +20,11 @@ export function adaptedSeed(seed: number, lora: readonly AdapterUse[] | undefine
   return adapter === undefined ? seed : mix(seed, adapter);
 }
 
+/** A text that makes another vector for every set, and its own for none. */
+export function accented(text: string, lora: readonly AdapterUse[] | undefined): string {
+  return `${text} ${adapterSeed(lora) ?? ''}`;
+}
+
 /** The tokens of a prompt as the prefix cache knows them. */
 export function prefixKey(tokens: readonly number[], lora: readonly AdapterUse[] | undefined): readonly number[] {
   const seed = adapterSeed(lora);

@@ -24,7 +24,7 @@ import type {
   SequenceRequest,
 } from './engine.js';
 import { MAX_WAITING_SEQUENCES } from './engine.js';
-import { adaptedSeed, adapterSeed, prefixKey } from './fake-adapters.js';
+import { accented, adaptedSeed, prefixKey } from './fake-adapters.js';
 import { FakePrefixes } from './fake-prefixes.js';
 import type { FakeFault, FakeModel } from './fake-script.js';
 import {
@@ -151,9 +151,8 @@ export class FakeEngine implements Engine {
     checkPurpose(this.info, 'embed');
     const { inputs, normalise, dimensions, lora } = checkEmbed(request, this.info);
     await this.pretendToCompute(inputs.length, signal);
-    return inputs.map((input) =>
-      fakeVector(`${input} ${adapterSeed(lora) ?? ''}`, this.info.embeddingLength, normalise, dimensions),
-    );
+    const { embeddingLength } = this.info;
+    return inputs.map((input) => fakeVector(accented(input, lora), embeddingLength, normalise, dimensions));
   }
 
   async classify(
