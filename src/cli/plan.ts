@@ -1,7 +1,7 @@
 /** `llamaestro plan NAME|FILE`: what the models of a profile take, and whether they go together. Changes nothing. */
 import type { Command } from 'commander';
 import { LlamaestroError } from '../base/errors.js';
-import type { PlannedModel, ProfilePlan } from '../schema/profile-plan.js';
+import type { PlannedModel, ProfilePlan, SwitchPlan, SwitchStep } from '../schema/profile-plan.js';
 import { call, urlOf } from './client.js';
 import { EXIT } from './exit-codes.js';
 import { offline } from './offline.js';
@@ -33,6 +33,32 @@ function missingLine({ name, file, source }: PlannedModel): string {
   return `  ${name}: ${file} (${known.join(', ')})`;
 }
 
+function secondsText(ms: number | undefined): string {
+  return ms === undefined ? '' : `, about ${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+}
+
+function stepText({ action, model, bytes, order, expectedMs }: SwitchStep): string {
+  const size = sizeText(Object.values(bytes).reduce((sum, part) => sum + part, 0));
+  const when = order === 'leave-first' ? ', once there is room' : '';
+  return `${action} ${model} (${size}${action === 'load' ? secondsText(expectedMs) : ''})${when}`;
+}
+
+function switchLines({ stays, steps, devices, expectedMs, impossible }: SwitchPlan): readonly string[] {
+  if (steps.length === 0 && impossible.length === 0) return ['', 'a switch to it now loads and ends nothing'];
+  const rows = devices.map(({ device, roomBytes, beforeBytes, worstBytes, afterBytes }) => [
+    `  ${device}`,
+    ...[beforeBytes, worstBytes, afterBytes, roomBytes].map(sizeText),
+  ]);
+  return [
+    '',
+    `a switch to it now${secondsText(expectedMs)}:`,
+    ...(stays.length === 0 ? [] : [`  stays: ${stays.join(', ')}`]),
+    ...steps.map((step, index) => `  ${String(index + 1)}. ${stepText(step)}`),
+    ...impossible.map((name) => `  ${name} has no room`),
+    ...tableLines([['  device', 'before', 'worst', 'after', 'room'], ...rows], [1, 2, 3, 4]),
+  ];
+}
+
 /** The plan as people read it. Pure. */
 export function planLines(plan: ProfilePlan): readonly string[] {
   const { models, devices, problems, warnings } = plan;
@@ -62,7 +88,14 @@ export function planLines(plan: ProfilePlan): readonly string[] {
     ...silent.map(({ name, state, error }) => `${state}: ${name}: ${error?.message ?? ''}`),
     ...(problems.length === 0 ? [] : ['', ...problems.flatMap(({ message, remedy }) => [message, `  ${remedy}`])]),
     ...others.map((warning) => `warning: ${warning}`),
+    ...(plan.switch === undefined ? [] : switchLines(plan.switch)),
   ];
+}
+
+/** Prints it; the exit code says whether it fits. */
+export function showPlan(plan: ProfilePlan, isJson: boolean): void {
+  process.stdout.write(`${isJson ? JSON.stringify(plan, null, 2) : planLines(plan).join('\n')}\n`);
+  if (!plan.fits) process.exitCode = EXIT.unfit;
 }
 
 /** By the running server, which knows the profiles of its home by name; else, and for files, offline. */
@@ -84,9 +117,6 @@ export function addPlan(program: Command): void {
     .description('what the models of a profile would take of this machine; changes nothing')
     .option('--json', 'the plan as JSON')
     .action(async (profile: string, options: { json?: boolean }, command: Command) => {
-      const plan = await planOf(command, profile);
-      const text = options.json === true ? JSON.stringify(plan, null, 2) : planLines(plan).join('\n');
-      process.stdout.write(`${text}\n`);
-      if (!plan.fits) process.exitCode = EXIT.unfit;
+      showPlan(await planOf(command, profile), options.json === true);
     });
 }

@@ -74,6 +74,7 @@ function rowOf({ models }: FitQuestion, device: FitDevice, roomBytes: number, ov
     device: device.id,
     totalBytes: device.totalBytes,
     roomBytes,
+    overheadBytes,
     stayingBytes,
     worstBytes: stayingBytes + (largest?.bytes ?? 0),
     ...(largest === undefined ? {} : { worstModel: largest.model.name }),

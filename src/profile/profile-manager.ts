@@ -13,6 +13,7 @@ import type { Catalog, ProfileSummary } from './catalog.js';
 import { EditWatch, type ProfileEdit } from './edit-watch.js';
 import type { WatchFolder } from './folder-watch.js';
 import type { PlanProfile } from './profile-planner.js';
+import { switchOutlook } from './switch-outlook.js';
 
 /** Key of the journal's state that names the active profile. */
 export const ACTIVE_PROFILE_KEY = 'active-profile';
@@ -28,7 +29,7 @@ export interface ProfileManagerParts {
   readonly plan: PlanProfile;
   readonly clock: Clock;
   readonly watchFolder: WatchFolder;
-  readonly pool: Pick<Pool, 'apply'>;
+  readonly pool: Pick<Pool, 'apply' | 'status'>;
   readonly journal: Pick<Journal, 'getState' | 'setState'>;
   /** Requests accepted and not ended. */
   readonly running: () => number;
@@ -42,7 +43,7 @@ export interface ProfileManager {
   /** What was active when the last process ended, if it is known. */
   remembered(): Promise<RememberedProfile | undefined>;
   list(): Promise<readonly ProfileSummary[]>;
-  /** What the profile of that name would take; changes nothing. `profile_not_found`, `profile_invalid`. */
+  /** What the profile of that name would take, and what a switch to it would do now; changes nothing. `profile_not_found`, `profile_invalid`. */
   plan(name: string): Promise<ProfilePlan>;
   /**
    * Changes to the profile of that name. `switch_conflict` while requests run or another change is under way;
@@ -105,7 +106,12 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
     close: () => watch.close(),
     activate: (name) => change(() => catalog.named(name)),
     list: () => catalog.list(),
-    plan: async (name) => plan(await catalog.named(name)),
+    async plan(name) {
+      const next = await catalog.named(name);
+      const planned = await plan(next);
+      const loaded = pool.status().models;
+      return { ...planned, switch: switchOutlook({ current: current(), loaded, next, plan: planned }) };
+    },
     async start(profile) {
       assert(active === undefined, 'the first profile');
       await make(profile);

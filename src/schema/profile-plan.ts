@@ -33,12 +33,50 @@ export interface PlannedDevice {
   readonly totalBytes: number;
   /** What all models together may take: the budget, or the device less what stays free for others, whichever is tighter. */
   readonly roomBytes: number;
+  /** What each process counts on top of its plan. */
+  readonly overheadBytes: number;
   /** Of the models that stay; where the device itself is tighter, what processes take beyond their plans included. */
   readonly stayingBytes: number;
   /** The same with the largest of the others beside them. */
   readonly worstBytes: number;
   /** That largest one; absent when all stay. */
   readonly worstModel?: string;
+}
+
+/** One thing that a switch does, in order. Bytes by device are those held once it is done; `bytes` is what moves. */
+export interface SwitchStep {
+  readonly action: 'load' | 'unload';
+  readonly model: string;
+  readonly bytes: BytesByDevice;
+  /** Of a load: with everything old still there, or only once room was made. */
+  readonly order?: 'load-first' | 'leave-first';
+  /** Milliseconds it will probably take; absent where nothing was measured yet. */
+  readonly expectedMs?: number;
+}
+
+/** Bytes of one device in the course of a switch. */
+export interface SwitchDevice {
+  readonly device: string;
+  readonly roomBytes: number;
+  readonly beforeBytes: number;
+  readonly worstBytes: number;
+  readonly afterBytes: number;
+}
+
+/** How one profile would take the place of another. */
+export interface SwitchPlan {
+  /** Loaded models that keep their process, by their names in the new profile. */
+  readonly stays: readonly string[];
+  /** Loaded models that end, by their names in the old one. */
+  readonly leaves: readonly string[];
+  /** Models that are loaded in the course of it. */
+  readonly comes: readonly string[];
+  readonly steps: readonly SwitchStep[];
+  readonly devices: readonly SwitchDevice[];
+  /** The sum over the steps; absent where a step is not known. */
+  readonly expectedMs?: number;
+  /** Coming models for which there is never room beside what stays and what came before them. */
+  readonly impossible: readonly string[];
 }
 
 /** Why the models of a profile do not go together. */
@@ -58,6 +96,8 @@ export interface ProfilePlan {
   readonly devices: readonly PlannedDevice[];
   readonly problems: readonly FitProblem[];
   readonly warnings: readonly string[];
+  /** From what runs now; absent where nothing runs. */
+  readonly switch?: SwitchPlan;
 }
 
 /** One thing that is wrong with a profile file. */

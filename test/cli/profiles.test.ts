@@ -9,7 +9,7 @@ import { planLines } from '../../src/cli/plan.js';
 import { profileLines } from '../../src/cli/profiles.js';
 import { barText, sizeText, tableLines } from '../../src/cli/text.js';
 import { reportLines } from '../../src/cli/validate.js';
-import type { ProfilePlan } from '../../src/schema/profile-plan.js';
+import type { ProfilePlan, SwitchPlan } from '../../src/schema/profile-plan.js';
 import { demoModels } from '../support/models.js';
 import { withFolder } from '../support/temporary-folder.js';
 
@@ -28,7 +28,16 @@ const PLAN: ProfilePlan = {
       source: { repo: 'org/big', bytes: 2 ** 30, licence: 'mit' },
     },
   ],
-  devices: [{ device: 'cpu', totalBytes: 8 * MIB, roomBytes: 6 * MIB, stayingBytes: 3 * MIB, worstBytes: 3 * MIB }],
+  devices: [
+    {
+      device: 'cpu',
+      totalBytes: 8 * MIB,
+      roomBytes: 6 * MIB,
+      overheadBytes: 0,
+      stayingBytes: 3 * MIB,
+      worstBytes: 3 * MIB,
+    },
+  ],
   problems: [{ device: 'cpu', models: ['fast'], message: 'too much', remedy: 'Less.' }],
   warnings: ["model 'big': there is no file /m/big.gguf", 'this machine has no device cuda7'],
 };
@@ -69,6 +78,31 @@ describe('the command line: profiles', () => {
       '  Less.',
       'warning: this machine has no device cuda7',
     ]);
+  });
+
+  it('shows what a switch would do, step by step', () => {
+    const change: SwitchPlan = {
+      ...{ stays: ['router'], leaves: ['old'], comes: ['new', 'late'], expectedMs: 12_400, impossible: ['huge'] },
+      steps: [
+        { action: 'load', model: 'new', bytes: { cpu: MIB }, order: 'load-first', expectedMs: 2500 },
+        { action: 'unload', model: 'old', bytes: { cpu: 2 * MIB }, expectedMs: 0 },
+        { action: 'load', model: 'late', bytes: { cpu: MIB }, order: 'leave-first' },
+      ],
+      devices: [{ device: 'cpu', roomBytes: 4 * MIB, beforeBytes: 2 * MIB, worstBytes: 3 * MIB, afterBytes: MIB }],
+    };
+    const lines = planLines({ ...PLAN, problems: [], switch: change });
+    expect(lines.slice(lines.indexOf('a switch to it now, about 12 s:'))).to.deep.equal([
+      'a switch to it now, about 12 s:',
+      '  stays: router',
+      '  1. load new (1.0 MiB, about 2.5 s)',
+      '  2. unload old (2.0 MiB)',
+      '  3. load late (1.0 MiB), once there is room',
+      '  huge has no room',
+      '  device   before    worst    after     room',
+      '  cpu     2.0 MiB  3.0 MiB  1.0 MiB  4.0 MiB',
+    ]);
+    const nothing: SwitchPlan = { ...change, steps: [], impossible: [] };
+    expect(planLines({ ...PLAN, switch: nothing }).at(-1)).to.equal('a switch to it now loads and ends nothing');
   });
 
   it('shows a report with its places, and counts', () => {

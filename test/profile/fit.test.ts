@@ -39,6 +39,7 @@ describe('whether the models of a profile go together', () => {
         device: 'cpu',
         totalBytes: 110 * MIB,
         roomBytes: 100 * MIB,
+        overheadBytes: MIB,
         stayingBytes: 41 * MIB,
         worstBytes: 99 * MIB,
         worstModel: 'c',

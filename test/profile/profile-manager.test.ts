@@ -65,7 +65,10 @@ async function scene(journal = new MemoryJournal()): Promise<Scene> {
     },
     plan: ({ name, origin }) => Promise.resolve({ ...PLAN, profile: name, origin, problems: state.problems }),
     journal,
-    pool: { apply: (profile) => void applied.push(profile.name) },
+    pool: {
+      apply: (profile) => void applied.push(profile.name),
+      status: () => ({ models: [], nodes: [] }),
+    },
     running: () => state.running,
   });
   return Object.assign(state, { manager, journal, applied });
@@ -126,7 +129,9 @@ describe('the profile manager', () => {
     expect(error).to.include({ code: 'does_not_fit', remedy: 'Less.' });
     expect((error as Error).message).to.equal("profile 'second': m 2 MiB: cpu has room for 1 MiB");
     expect(world.manager.current()).to.equal(first);
-    expect((await world.manager.plan('second')).problems).to.deep.equal(world.problems);
+    const planned = await world.manager.plan('second');
+    expect(planned.problems).to.deep.equal(world.problems);
+    expect(planned.switch).to.deep.include({ stays: [], steps: [] });
   });
 
   it('refuses to change under load', async () => {

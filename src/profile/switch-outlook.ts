@@ -1,0 +1,61 @@
+/**
+ * What a switch to a planned profile would do now, from what the pool says is loaded: gathers the question for `planSwitch`.
+ * Pure. Times come from the loads that were measured; what runs requests ends at a time nobody knows.
+ */
+import { bytesOf } from '../pool/ledger.js';
+import type { ModelStatus } from '../pool/pool.js';
+import type { BytesByDevice, PlannedDevice, PlannedModel, ProfilePlan, SwitchPlan } from '../schema/profile-plan.js';
+import type { Profile } from '../schema/profile.js';
+import { planSwitch, type RunningModel, type WantedModel } from './switch-plan.js';
+
+export interface Outlook {
+  /** What is active, and what it has loaded. */
+  readonly current: Profile;
+  readonly loaded: readonly ModelStatus[];
+  /** What is to be active, and what it would take. */
+  readonly next: Profile;
+  readonly plan: ProfilePlan;
+}
+
+export function switchOutlook({ current, loaded, next, plan }: Outlook): SwitchPlan {
+  const { devices } = plan;
+  const rate = bytesPerMs(loaded);
+  const running = loaded.flatMap((status): RunningModel[] => {
+    const memory = status.allocated ?? status.planned;
+    const spec = current.models.find(({ name }) => name === status.name);
+    if (status.hid === undefined || memory === undefined || spec === undefined) return [];
+    const bytes = withOverhead(bytesOf(memory), devices);
+    const free = status.leased + status.queued === 0 ? { expectedMs: 0 } : {};
+    return [{ name: spec.name, configHash: spec.configHash, bytes, ...free }];
+  });
+  const wanted = next.models.flatMap(({ name, configHash, residency }): WantedModel[] => {
+    const model = plan.models.find((one) => one.name === name);
+    if (model?.bytes === undefined) return [];
+    const isLoaded = residency === 'resident' && model.state === 'planned';
+    const time = rate === undefined ? {} : { expectedMs: Math.round(totalOf(model) / rate) };
+    return [{ name, configHash, isLoaded, bytes: withOverhead(model.bytes, devices), ...time }];
+  });
+  return planSwitch({ running, wanted, devices });
+}
+
+function withOverhead(bytes: BytesByDevice, devices: readonly PlannedDevice[]): BytesByDevice {
+  const more = (device: string): number => devices.find((one) => one.device === device)?.overheadBytes ?? 0;
+  return Object.fromEntries(
+    Object.entries(bytes).map(([device, amount]) => [device, amount === 0 ? 0 : amount + more(device)]),
+  );
+}
+
+function totalOf({ bytes = {} }: PlannedModel): number {
+  return Object.values(bytes).reduce((sum, amount) => sum + amount, 0);
+}
+
+/** Of all loads that were measured together. */
+function bytesPerMs(loaded: readonly ModelStatus[]): number | undefined {
+  let [bytes, ms] = [0, 0];
+  for (const { info, allocated } of loaded) {
+    if (info === undefined || allocated === undefined) continue;
+    bytes += allocated.totalBytes;
+    ms += info.loadMs;
+  }
+  return ms > 0 && bytes > 0 ? bytes / ms : undefined;
+}

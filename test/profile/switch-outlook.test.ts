@@ -1,0 +1,53 @@
+import { expect } from 'chai';
+import type { ModelStatus } from '../../src/pool/pool.js';
+import { switchOutlook } from '../../src/profile/switch-outlook.js';
+import type { MemoryPlan } from '../../src/schema/load.js';
+import type { PlannedModel, ProfilePlan } from '../../src/schema/profile-plan.js';
+import { modelSpec, profileOf } from '../support/profiles.js';
+
+const memory = (bytes: number): MemoryPlan => ({
+  devices: [{ device: 'cpu', weightsBytes: bytes, kvBytes: 0, computeBytes: 0 }],
+  ...{ outputBytes: 0, estimatedExtraBytes: 0, totalBytes: bytes, simulatedMs: 1 },
+  ...{ contextTokens: 1, contextTokensPerSlot: 1, slots: 1, gpuLayers: 0 },
+});
+
+/** A model that is loaded, unless `more` says otherwise. */
+function loaded(name: string, bytes: number, more: Partial<ModelStatus> = {}): ModelStatus {
+  return {
+    ...{ name, role: 'general', state: 'ready', available: true, hid: `hid_${name}`, allocated: memory(bytes) },
+    ...{ slots: 1, leased: 0, queued: 0, loads: 0, crashes: 0, generatedTokens: 0, promptTokens: 0 },
+    ...more,
+  };
+}
+
+const planned = (name: string, cpu: number): PlannedModel => ({
+  ...{ name, role: 'general', stays: false, pinned: false, state: 'planned', file: name },
+  bytes: { cpu },
+});
+
+describe('the outlook of a switch', () => {
+  const current = profileOf([modelSpec('a'), modelSpec('b')]);
+  const next = profileOf([modelSpec('a'), modelSpec('new', { residency: 'resident' }), modelSpec('later')]);
+  const plan: ProfilePlan = {
+    ...{ profile: 'next', origin: '', fits: true, problems: [], warnings: [] },
+    models: [planned('a', 100), planned('new', 50), planned('later', 70)],
+    devices: [{ device: 'cpu', totalBytes: 999, roomBytes: 400, overheadBytes: 10, stayingBytes: 0, worstBytes: 0 }],
+  };
+  const info = { loadMs: 20 } as NonNullable<ModelStatus['info']>;
+
+  it('counts what is loaded by what it really took, and each process on top', () => {
+    const outlook = switchOutlook({ current, loaded: [loaded('a', 100), loaded('b', 120)], next, plan });
+    expect(outlook).to.deep.include({ stays: ['a'], leaves: ['b'], comes: ['new'] });
+    expect(outlook.devices).to.deep.equal([
+      { device: 'cpu', roomBytes: 400, beforeBytes: 240, worstBytes: 300, afterBytes: 170 },
+    ]);
+  });
+
+  it('says how long it takes as far as loads were measured and nothing runs', () => {
+    const known = [loaded('a', 100, { info }), loaded('b', 100, { info })];
+    expect(switchOutlook({ current, loaded: known, next, plan }).expectedMs).to.equal(10);
+    const busy = [loaded('a', 100, { info }), loaded('b', 100, { info, leased: 1 })];
+    expect(switchOutlook({ current, loaded: busy, next, plan })).to.not.have.property('expectedMs');
+    expect(switchOutlook({ current, loaded: [], next, plan })).to.not.have.property('expectedMs');
+  });
+});
