@@ -92,11 +92,12 @@ function withoutOwn(base: unknown): unknown {
 /** `over` on top of `base`; a null that takes nothing away stays, so that it is found as the mistake it is. */
 function merged(base: unknown, over: unknown): unknown {
   if (!isMapping(base) || !isMapping(over)) return over;
-  const inherited = Object.entries(base).filter(([key]) => !Object.hasOwn(over, key));
-  const own = Object.entries(over).flatMap(([key, value]): [string, unknown][] => {
-    if (!Object.hasOwn(base, key)) return [[key, value]];
-    return value === null ? [] : [[key, merged(base[key], value)]];
+  // In the order of the base, so that a profile lists its models as the one that it extends.
+  const inherited = Object.entries(base).flatMap(([key, value]): [string, unknown][] => {
+    if (!Object.hasOwn(over, key)) return [[key, value]];
+    return over[key] === null ? [] : [[key, merged(value, over[key])]];
   });
+  const own = Object.entries(over).filter(([key]) => !Object.hasOwn(base, key));
   return Object.fromEntries([...inherited, ...own]);
 }
 

@@ -58,7 +58,7 @@ export function resolveProfile({ file, origin, files = [], facts }: ResolveInput
     headrooms: amountsOf(file, 'headroom'),
     reload: file.reload ?? 'manual',
     files,
-    warnings: [...warnings, ...unreachableRoutes(file)],
+    warnings: [...warnings, ...unreachableRoutes(file), ...idleRouter(file)],
   };
 }
 
@@ -148,6 +148,10 @@ function uselessWarnings(name: string, own: ModelFields, { residency, pin }: Mod
     warnings.push(`model '${name}': its ttl has no effect, since it is pinned`);
   }
   return warnings;
+}
+
+function idleRouter({ flow: { router } }: ProfileFile): readonly string[] {
+  return router === undefined ? [] : [`flow.router: rules alone judge tasks in this version; '${router}' is not asked`];
 }
 
 function unreachableRoutes({ flow }: ProfileFile): readonly string[] {

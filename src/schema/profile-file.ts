@@ -179,7 +179,10 @@ const FlowCodec = t.intersection(
     t.type({ default: described(NameCodec, 'Takes what no route matches') }, FLOW),
     t.partial(
       {
-        router: described(NameCodec, 'The model that judges tasks'),
+        router: described(
+          NameCodec,
+          'The model that is to judge tasks; in this version rules alone do, and a warning says so',
+        ),
         rules: described(
           listOf(RuleCodec, 256, 'a list of up to 256 rules'),
           'Judge tasks first; the first match decides',

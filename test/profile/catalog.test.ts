@@ -28,7 +28,6 @@ describe('the shipped profiles', () => {
     expect(demo.models.map((model) => model.role)).to.have.members([...ROLES]);
     expect(demo.models.filter((model) => !model.available)).to.deep.equal([]);
     expect(demo.warnings).to.deep.equal([]);
-    expect(demo.router).to.equal('router');
   });
 
   it('dev: ten roles, listed although its files are not there', async () => {

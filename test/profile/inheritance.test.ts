@@ -36,6 +36,7 @@ describe('profiles that extend others', () => {
       list: [3],
     });
     expect(files).to.deep.equal(['/p/child.yaml', '/q/base.yaml']);
+    expect(Object.keys((data as { models: object }).models), 'in the order of the base').to.deep.equal(['a', 'c']);
   });
 
   it('inherit neither name nor version nor description', async () => {

@@ -212,6 +212,12 @@ describe('resolving a profile', () => {
     expect(chat.warnings.join()).to.contain('no chat template');
   });
 
+  it('says that a router model is not asked yet', () => {
+    expect(resolved({ flow: { default: 'fast', router: 'fast' } }).warnings.join()).to.contain(
+      'flow.router: rules alone',
+    );
+  });
+
   it('reads rules in any case', () => {
     const rules = [{ contains: ['SQL'], longer_than: 5, shorter_than: 9, kind: 'code', complexity: 'simple' }];
     expect(resolved({ flow: { default: 'fast', rules } }).rules).to.deep.equal([
