@@ -24,11 +24,15 @@ export function readiness(orchestra: OrchestraStatus, pool: PoolStatus, profile:
 }
 
 /** What is known of a file that is not there, for whoever goes to get it. */
-function missingBody({ name, load, source }: ModelSpec): Record<string, unknown> {
+function missingBodies({ name, missing, load, source }: ModelSpec): readonly unknown[] {
+  return missing.map((path) => missingBody(name, path, path === load.file ? source : undefined));
+}
+
+function missingBody(model: string, path: string, source: ModelSpec['source']): Record<string, unknown> {
   const { bytes, licence, repo, file, sha256 } = source ?? {};
   return {
-    model: name,
-    file: load.file,
+    model,
+    file: path,
     bytes: bytes ?? null,
     licence: licence ?? null,
     source: repo === undefined ? null : { repo, file: file ?? null, sha256: sha256 ?? null },
@@ -51,7 +55,7 @@ function editWarnings(edit: ProfileEdit | undefined): readonly string[] {
 function absences(profile: Profile): string[] {
   return profile.models
     .filter((model) => !model.available)
-    .map((model) => `the file of model '${model.name}' is missing`);
+    .map((model) => `a file of model '${model.name}' is missing: ${model.missing.join(', ')}`);
 }
 
 function failures(pool: PoolStatus): string[] {
@@ -107,7 +111,7 @@ export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profile
       origin: profile.origin,
       warnings: [...editWarnings(parts.profiles.edit()), ...profile.warnings],
       edit: parts.profiles.edit() ?? null,
-      missing: profile.models.filter(({ available }) => !available).map(missingBody),
+      missing: profile.models.flatMap(missingBodies),
     },
     runs: orchestra,
     queues: Object.fromEntries(pool.models.map((model) => [model.name, model.queued])),

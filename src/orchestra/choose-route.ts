@@ -31,7 +31,8 @@ function named(profile: Profile, name: string): ModelSpec {
 }
 
 function fileMissing(spec: ModelSpec): LlamaestroError {
-  return new LlamaestroError('model_unusable', `the file of model '${spec.name}' is missing: ${spec.load.file}`, {
+  const [file = spec.load.file] = spec.missing;
+  return new LlamaestroError('model_unusable', `a file of model '${spec.name}' is missing: ${file}`, {
     param: 'model',
     remedy: 'Put the file there, or choose another model.',
   });

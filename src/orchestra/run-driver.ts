@@ -240,7 +240,7 @@ export class RunDriver implements Run {
   private run(lease: Lease, number: number, onStage: (frame: ProgressFrame) => void): Promise<Outcome> {
     const { bus, receiver, clock, gid } = this.parts;
     const { profile } = this.admitted;
-    const { request, roomTokens } = this.way.seat;
+    const { request, roomTokens, spec } = this.way.seat;
     lease.begin(number);
     const gen = {
       rid: this.id,
@@ -254,6 +254,7 @@ export class RunDriver implements Run {
       ...(request.maxTokens === undefined ? {} : { maxTokens: Math.min(request.maxTokens, roomTokens) }),
       stop: request.stop,
       ignoreEos: request.ignoreEos,
+      ...(spec.lora.length === 0 ? {} : { lora: spec.lora }),
     };
     const { ackMs, tokenMs } = profile.timeouts;
     const onFrame = (frame: ProgressFrame): void => {

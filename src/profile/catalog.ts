@@ -8,7 +8,7 @@ import { LlamaestroError, toLlamaestroError, type WireError } from '../base/erro
 import type { Profile, Role } from '../schema/profile.js';
 import { createModelLookUp, type LookUpModel, type ModelFacts } from '../store/model-facts.js';
 import { madeUpProfile, type MadeUpOptions } from './made-up-profile.js';
-import { fileOf, withDefaults } from './model-check.js';
+import { filesOf, withDefaults } from './model-check.js';
 import { readMerged } from './inheritance.js';
 import { nearestWord } from './nearest-word.js';
 import { checkProfile } from './profile-check.js';
@@ -150,8 +150,9 @@ async function readProfile(
   const roots = [...new Set([...modelRoots, ...files.map((each) => dirname(each))])];
   const facts = new Map<string, ModelFacts>();
   for (const fields of Object.values(file.models)) {
-    const modelFile = fileOf(withDefaults(file, fields));
-    if (modelFile !== undefined && !facts.has(modelFile)) facts.set(modelFile, await lookUp(modelFile, roots));
+    for (const modelFile of filesOf(withDefaults(file, fields))) {
+      if (!facts.has(modelFile)) facts.set(modelFile, await lookUp(modelFile, roots));
+    }
   }
   return { profile: resolveProfile({ file, origin: path, files, facts }), locate };
 }

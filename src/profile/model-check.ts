@@ -21,6 +21,13 @@ export function fileOf({ file, source }: ModelFields): string | undefined {
   return source?.repo === undefined || source.file === undefined ? undefined : `${source.repo}/${source.file}`;
 }
 
+/** Every file a model is made of, as written: its own first, then those of its adapters. */
+export function filesOf(fields: ModelFields): readonly string[] {
+  const own = fileOf(fields);
+  const adapters = (fields.lora ?? []).map(({ file }) => file);
+  return own === undefined ? adapters : [own, ...adapters];
+}
+
 /** `fields` over the profile's defaults; sampling, force and chat are merged key by key. */
 export function withDefaults(file: ProfileFile, fields: ModelFields): ModelFields {
   const { defaults } = file;
@@ -47,6 +54,7 @@ export function modelProblems(file: ProfileFile, path: string, own: ModelFields)
   checkPlaces(fields, add);
   checkPurpose(fields, own, add);
   checkParameters(fields, add);
+  checkAdapters(fields, add);
   if (fields.ttl !== undefined && durationMs(fields.ttl) > MAX_DURATION_MS) {
     add('ttl', `${fields.ttl} is longer than a week`, 'Write at most 168h, or make the model resident.');
   }
@@ -107,7 +115,7 @@ function checkPlaces(fields: ModelFields, add: Add): void {
 }
 
 /** Fields that say how text is made. */
-const OF_TEXT = ['sampling', 'force', 'strip', 'chat'] as const;
+const OF_TEXT = ['sampling', 'force', 'strip', 'chat', 'lora'] as const;
 
 function checkPurpose(fields: ModelFields, own: ModelFields, add: Add): void {
   const purpose = purposeOf(fields);
@@ -121,6 +129,15 @@ function checkPurpose(fields: ModelFields, own: ModelFields, add: Add): void {
     if (own[key] === undefined) continue;
     add(key, `${key} has no effect on a model of purpose ${purpose}`, `Leave ${key} out.`);
   }
+}
+
+function checkAdapters({ lora = [] }: ModelFields, add: Add): void {
+  const names = lora.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) add('lora', `two adapters are called '${twice}'`, 'Give each a name of its own.');
+  const idle = lora.find(({ scale }) => scale === 0);
+  if (idle === undefined) return;
+  add('lora', `the adapter '${idle.name}' has no effect with a scale of 0`, 'Leave it out, or give it another scale.');
 }
 
 function checkParameters({ force = {}, strip = [] }: ModelFields, add: Add): void {

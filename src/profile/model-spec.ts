@@ -18,19 +18,25 @@ import {
   MAX_CONTEXT_TOKENS,
 } from './profile-defaults.js';
 
-/** SHA-256 over everything that decides what a host of this model is, the file's identity included. */
-export function configHashOf(load: LoadOptions, facts: ModelFacts): string {
+/** SHA-256 over everything that decides what a host of this model is, the identities of its files included. */
+export function configHashOf(load: LoadOptions, ...files: readonly ModelFacts[]): string {
   const entries = Object.entries(load).filter(([, value]) => value !== undefined);
   const options = entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  const identity = facts.state === 'missing' ? 'missing' : [facts.bytes, facts.mtimeMs];
+  const identity = files.map((facts) => (facts.state === 'missing' ? 'missing' : [facts.bytes, facts.mtimeMs]));
   return createHash('sha256')
     .update(JSON.stringify([options, identity]))
     .digest('hex');
 }
 
-/** `fields` has the profile's defaults in it. */
-export function modelSpecOf(name: string, fields: ModelFields, facts: ModelFacts): ModelSpec {
-  const load = loadOptionsOf(fields, facts);
+/** `fields` has the profile's defaults in it; `adapters` are what is known of the files of `lora`, in its order. */
+export function modelSpecOf(
+  name: string,
+  fields: ModelFields,
+  facts: ModelFacts,
+  adapters: readonly ModelFacts[] = [],
+): ModelSpec {
+  const load = loadOptionsOf(fields, facts, adapters);
+  const missing = [facts, ...adapters].filter(({ state }) => state === 'missing').map(({ path }) => path);
   return {
     name,
     role: fields.role ?? 'general',
@@ -42,13 +48,15 @@ export function modelSpecOf(name: string, fields: ModelFields, facts: ModelFacts
     forced: forcedOf(fields),
     stripped: (fields.strip ?? []).map(ourName),
     chat: chatOf(fields),
+    lora: (fields.lora ?? []).map(({ name: adapter, scale = 1 }) => ({ name: adapter, scale })),
     residency: fields.residency ?? 'on-demand',
     pinned: fields.pin ?? false,
     ttlMs: fields.ttl === undefined ? DEFAULT_TTL_MS : durationMs(fields.ttl),
     priority: fields.priority ?? DEFAULT_PRIORITY,
     ...(fields.source === undefined ? {} : { source: sourceOf(fields.source) }),
-    configHash: configHashOf(load, facts),
-    available: facts.state !== 'missing',
+    configHash: configHashOf(load, facts, ...adapters),
+    missing,
+    available: missing.length === 0,
   };
 }
 
@@ -58,7 +66,7 @@ function ourName(written: string): string {
 }
 
 /** Settings left out are left to the engine, except the context, which everybody has to agree on before a load. */
-function loadOptionsOf(fields: ModelFields, facts: ModelFacts): LoadOptions {
+function loadOptionsOf(fields: ModelFields, facts: ModelFacts, adapters: readonly ModelFacts[]): LoadOptions {
   const slots = fields.slots ?? DEFAULT_SLOTS;
   const kv = typeof fields.kv_type === 'object' ? fields.kv_type : { k: fields.kv_type, v: fields.kv_type };
   return {
@@ -78,6 +86,10 @@ function loadOptionsOf(fields: ModelFields, facts: ModelFacts): LoadOptions {
     ...given('tensorSplit', fields.tensor_split),
     ...given('cpuMoeLayers', fields.cpu_moe_layers),
     ...given('tensorOverrides', fields.tensor_overrides),
+    ...given(
+      'adapters',
+      fields.lora?.map(({ name, file }, index) => ({ name, file: adapters[index]?.path ?? file })),
+    ),
     ...given('threads', fields.threads),
     ...given('chunkTokens', fields.chunk_tokens),
     ...given('prefixCacheBytes', fields.prefix_cache === undefined ? undefined : sizeBytes(fields.prefix_cache)),

@@ -47,12 +47,13 @@ export function createProfilePlanner(node: PlanningNode, limits: FitLimits = DEF
 }
 
 async function plannedModel(node: PlanningNode, spec: ModelSpec): Promise<PlannedModel> {
-  const { name, role, pinned, residency, load, source, available } = spec;
+  const { name, role, pinned, residency, load, source, missing } = spec;
   const head = {
     ...{ name, role, pinned, stays: pinned || residency === 'resident', file: load.file },
     ...(source === undefined ? {} : { source }),
   };
-  if (!available) return { ...head, state: 'missing' };
+  const [absent] = missing;
+  if (absent !== undefined) return { ...head, file: absent, state: 'missing' };
   try {
     return { ...head, state: 'planned', ...figures(await node.plan(load)) };
   } catch (thrown) {

@@ -7,7 +7,7 @@ import type { ModelFields, ProfileFile } from '../schema/profile-file.js';
 import type { ModelSpec, Profile, Route, Rule, StageTimeouts } from '../schema/profile.js';
 import { durationMs, sizeBytes } from '../schema/units.js';
 import type { ModelFacts } from '../store/model-facts.js';
-import { fileOf, purposeOf, withDefaults } from './model-check.js';
+import { filesOf, purposeOf, withDefaults } from './model-check.js';
 import { modelSpecOf } from './model-spec.js';
 import {
   DEFAULT_ACK_MS,
@@ -26,7 +26,7 @@ export interface ResolveInput {
   readonly origin: string;
   /** The files it was read from; none when absent. */
   readonly files?: readonly string[];
-  /** By `file` as the profile writes it (`fileOf`); one entry per model's file. */
+  /** By `file` as the profile writes it; one entry for each of `filesOf` every model. */
   readonly facts: ReadonlyMap<string, ModelFacts>;
 }
 
@@ -36,10 +36,15 @@ export function resolveProfile({ file, origin, files = [], facts }: ResolveInput
   const warnings: string[] = [];
   for (const [name, own] of Object.entries(file.models)) {
     const fields = withDefaults(file, own);
-    const known = facts.get(fileOf(fields) ?? '');
-    assert(known !== undefined, `facts about the file of model ${name}`);
-    models.push(modelSpecOf(name, fields, known));
+    const [known, ...adapters] = filesOf(fields).map((written) => {
+      const fact = facts.get(written);
+      assert(fact !== undefined, `facts about ${written} of model ${name}`);
+      return fact;
+    });
+    assert(known !== undefined, `a file of model ${name}`);
+    models.push(modelSpecOf(name, fields, known, adapters));
     warnings.push(...fileWarnings(name, fields, known), ...uselessWarnings(name, own, fields));
+    warnings.push(...adapters.flatMap((adapter) => adapterWarnings(name, adapter)));
   }
   const { flow } = file;
   return {
@@ -137,6 +142,11 @@ function fileWarnings(name: string, fields: ModelFields, facts: ModelFacts): rea
     warnings.push(`model '${name}': its file has no chat template, so 'chat' may be refused by its requests`);
   }
   return warnings;
+}
+
+function adapterWarnings(name: string, facts: ModelFacts): readonly string[] {
+  if (facts.state === 'missing') return [`model '${name}': there is no file ${facts.path}`];
+  return facts.state === 'damaged' ? [`model '${name}': ${facts.error.message}`] : [];
 }
 
 /** Settings that the model itself writes and that change nothing. */

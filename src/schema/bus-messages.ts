@@ -48,7 +48,13 @@ export type SequenceTimings = t.TypeOf<typeof SequenceTimingsCodec>;
 export const GenCodec = t.intersection([
   t.type({ rid: t.string, att: t.number, gid: t.string, ttlMs: t.number, creditFrames: t.number, prompt: PromptCodec }),
   SamplingCodec,
-  t.partial({ maxTokens: t.number, stop: t.readonlyArray(t.string), ignoreEos: t.boolean }),
+  t.partial({
+    maxTokens: t.number,
+    stop: t.readonlyArray(t.string),
+    ignoreEos: t.boolean,
+    /** Adapters that the model was loaded with, and how strongly each counts. */
+    lora: t.readonlyArray(t.type({ name: t.string, scale: t.number })),
+  }),
 ]);
 export type Gen = t.TypeOf<typeof GenCodec>;
 /** Reply of `gen`: taken; `waiting` sequences are ahead inside the engine. */

@@ -25,6 +25,7 @@ export const LoadOptionsCodec = t.intersection([
     tensorSplit: t.readonlyArray(t.number),
     cpuMoeLayers: numberIn(0, 512, 'whole'),
     tensorOverrides: t.readonlyArray(t.type({ pattern: textOf(1, 256), device: textOf(1, 32) })),
+    adapters: t.readonlyArray(t.type({ name: textOf(1, 64), file: textOf(1, 4096) })),
     threads: numberIn(1, 512, 'whole'),
     chunkTokens: numberIn(16, 4096, 'whole'),
     prefixCacheBytes: numberIn(0, 2 ** 40, 'whole'),

@@ -62,6 +62,15 @@ const PARAMETERS = Object.keys(forcedFields) as RequestParameter[];
 
 const OVERRIDE = 'a mapping with pattern and device';
 
+const ADAPTER = 'a mapping with name, file and scale';
+const AdapterCodec = t.intersection(
+  [
+    t.type({ name: NameCodec, file: described(textOf(1, 4096), 'A GGUF file, found as the file of a model') }, ADAPTER),
+    t.partial({ scale: described(numberIn(-100, 100), 'How strongly it counts; 1 where nothing is said') }, ADAPTER),
+  ],
+  ADAPTER,
+);
+
 const modelFields = {
   role: described(oneOf(ROLES), 'What the model is for in the flow'),
   purpose: described(oneOf(['generate', 'embed', 'rerank']), 'What it is loaded for; follows from the role'),
@@ -111,6 +120,10 @@ const modelFields = {
     listOf(t.type({ pattern: textOf(1, 256), device: DeviceCodec }, OVERRIDE), 64, 'a list of up to 64 overrides'),
     'Tensors whose names match lie on the device; the first that matches decides',
   ),
+  lora: described(
+    listOf(AdapterCodec, 4, 'a list of up to 4 adapters'),
+    'Adapters that every request uses, on top of the model',
+  ),
   threads: described(numberIn(1, 512, 'whole'), 'Compute threads'),
   chunk_tokens: described(numberIn(16, 4096, 'whole'), 'Prompt tokens of one step; measured at the load when absent'),
   prefix_cache: described(BytesCodec, 'Host memory for known beginnings of prompts; 0B is off'),
@@ -137,7 +150,6 @@ const modelFields = {
     'What the chat template is told beside the messages',
   ),
   host: reserved('each model has a process of its own'),
-  lora: reserved('adapters come with a later version'),
   draft: reserved('speculative decoding comes with a later version'),
 };
 

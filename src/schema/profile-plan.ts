@@ -16,7 +16,7 @@ export interface PlannedModel {
   readonly pinned: boolean;
   /** unknown: nobody could be asked. */
   readonly state: 'planned' | 'missing' | 'unusable' | 'unknown';
-  /** Absolute. */
+  /** Absolute; of a missing model the file that is not there. */
   readonly file: string;
   readonly source?: ModelSource;
   /** Present when planned. */

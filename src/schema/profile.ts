@@ -64,6 +64,8 @@ export interface ModelSpec {
   /** Parameters that requests may not set, by our names (`topK`, `maxTokens`). */
   readonly stripped: readonly string[];
   readonly chat: ChatSettings;
+  /** Adapters of `load` that every request uses, and how strongly. */
+  readonly lora: readonly { readonly name: string; readonly scale: number }[];
   readonly residency: 'resident' | 'on-demand';
   readonly pinned: boolean;
   readonly ttlMs: number;
@@ -71,7 +73,9 @@ export interface ModelSpec {
   readonly source?: ModelSource;
   /** Equal hashes: the same process may serve both. Covers `load` alone. */
   readonly configHash: string;
-  /** False when the file does not exist; such a model is listed, and refused with `model_unusable` when asked for. */
+  /** Absolute paths of files that do not exist, its own or those of its adapters. */
+  readonly missing: readonly string[];
+  /** Nothing is missing. Else the model is listed, and refused with `model_unusable` when asked for. */
   readonly available: boolean;
 }
 

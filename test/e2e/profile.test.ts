@@ -2,8 +2,9 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { adapterFile } from '../support/adapters.js';
 import { dispose, makeHome, post, startProcess, until, type GatewayProcess } from '../support/gateway.js';
-import { chatModel, scriptedModel, scriptedSentence } from '../support/models.js';
+import { chatModel, scriptedModel, scriptedSentence, tinyModel } from '../support/models.js';
 
 interface Answer {
   readonly output: { readonly text: string };
@@ -19,11 +20,14 @@ describe('e2e: what a profile says', function () {
   before(async () => {
     const home = await makeHome();
     await mkdir(join(home, 'profiles'));
-    const [scripted, thinker] = [await scriptedModel(), await chatModel('thinker')];
+    const [scripted, thinker, tiny] = [await scriptedModel(), await chatModel('thinker'), await tinyModel()];
+    const tone = await adapterFile('profile-tone', tiny);
     const base = ['version: 1', 'name: base', 'defaults: { context: 2048, threads: 1, gpu_layers: 0 }', 'models:'];
     const models = [
       `  plain: { file: ${scripted} }`,
       `  short: { file: ${scripted}, force: { max_tokens: 4, temperature: 0 }, strip: [seed] }`,
+      `  random: { file: ${tiny}, force: { temperature: 0, max_tokens: 12, ignore_eos: true } }`,
+      `  adapted: { file: ${tiny}, force: { temperature: 0, max_tokens: 12, ignore_eos: true }, lora: [{ name: tone, file: ${tone}, scale: 2 }] }`,
       `  thinking: { file: ${thinker}, chat: { thinking: true } }`,
       `  silent: { file: ${thinker}, chat: { thinking: false } }`,
       '  absent: { source: { repo: some/where, file: absent.gguf, bytes: 1GiB, licence: mit } }',
@@ -52,6 +56,13 @@ describe('e2e: what a profile says', function () {
     expect(answer.warnings).to.have.length(2);
     expect(answer.warnings.join()).to.contain("'max_tokens' is 4 instead").and.to.contain("'seed' was left out");
     expect((await ask({ model: 'plain' })).output.text).to.equal(scriptedSentence());
+  });
+
+  it('lets every request use the adapters of its model', async () => {
+    const [plain, adapted] = [await ask({ model: 'random' }), await ask({ model: 'adapted' })];
+    expect(adapted.usage.completion_tokens).to.equal(12);
+    expect(adapted.output.text).to.not.equal(plain.output.text);
+    expect((await ask({ model: 'adapted' })).output.text).to.equal(adapted.output.text);
   });
 
   it('tells the chat template whether to think; the thought stays in the text', async () => {

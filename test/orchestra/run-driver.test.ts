@@ -67,6 +67,13 @@ describe('orchestra/run-driver: a run that goes well', () => {
     expect(host.gens[0]?.ttlMs).to.be.within(59_000, 60_000);
   });
 
+  it('names the adapters that the profile lets every request use', async () => {
+    const lora = [{ name: 'tone', scale: 0.5 }];
+    const { host } = await play({}, undefined, profileOf([modelSpec('general', { lora })]));
+    expect(host.gens[0]).to.deep.include({ lora });
+    expect((await play()).host.gens[0]).to.not.have.property('lora');
+  });
+
   it('never asks the host for more tokens than fit', async () => {
     const { host, events } = await play({ maxTokens: 5000 });
     expect(host.gens[0]).to.include({ maxTokens: 97 });

@@ -146,7 +146,23 @@ describe('checking a profile', () => {
       'models.fast.kv_type: kv_type q8_0 needs flash attention',
     ],
     'a draft model': [withFast({ draft: 'x' }), 'models.fast.draft: is not possible yet: speculative decoding'],
-    'an adapter': [withFast({ lora: [] }), 'models.fast.lora: is not possible yet: adapters'],
+    'an adapter without a file': [
+      withFast({ lora: [{ name: 'a' }] }),
+      'models.fast.lora[0].file: must be a string of 1 to 4096',
+    ],
+    'two adapters of one name': [
+      withFast({
+        lora: [
+          { name: 'a', file: 'a' },
+          { name: 'a', file: 'b' },
+        ],
+      }),
+      "models.fast.lora: two adapters are called 'a'",
+    ],
+    'an adapter that does nothing': [
+      withFast({ lora: [{ name: 'a', file: 'a', scale: 0 }] }),
+      "models.fast.lora: the adapter 'a' has no effect with a scale of 0",
+    ],
     'a host group': [withFast({ host: 'small' }), 'models.fast.host: is not possible yet: each model has a process'],
     'a chat template': [withFast({ chat: { template: 'x' } }), 'models.fast.chat.template: is not possible yet'],
     'several steps': [withFlow({ steps: [] }), 'flow.steps: is not possible yet: version 1 takes one step'],

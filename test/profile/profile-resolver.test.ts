@@ -62,6 +62,8 @@ describe('resolving a profile', () => {
       forced: { sampling: {} },
       stripped: [],
       chat: {},
+      lora: [],
+      missing: [],
       residency: 'on-demand',
       pinned: false,
       ttlMs: 300_000,
@@ -140,6 +142,8 @@ describe('resolving a profile', () => {
       forced: { sampling: { temperature: 0.5 }, maxTokens: 7, stop: ['x'] },
       stripped: ['topK', 'ignoreEos'],
       chat: { thinking: false, templateArguments: { style: 'short' } },
+      lora: [],
+      missing: [],
       source: { repo: 'a/b', bytes: 2 ** 30 },
       available: true,
     });
@@ -193,6 +197,32 @@ describe('resolving a profile', () => {
     expect(profile.models[0]).to.include({ available: false });
     expect(profile.models[0]?.load.file).to.equal('/home/models/fast.gguf');
     expect(profile.warnings).to.deep.equal(["model 'fast': there is no file /home/models/fast.gguf"]);
+  });
+
+  it('loads adapters with the model, and lets every request use them', () => {
+    const lora = [
+      { name: 'tone', file: 'tone.gguf' },
+      { name: 'facts', file: 'facts.gguf', scale: -0.5 },
+    ];
+    const files = { 'tone.gguf': goodFacts('/m/tone.gguf'), 'facts.gguf': missingFacts('/m/facts.gguf') };
+    const profile = resolved({ models: { fast: { file: 'fast.gguf', lora } } }, files);
+    const [model] = profile.models;
+    expect(model?.load.adapters).to.deep.equal([
+      { name: 'tone', file: '/m/tone.gguf' },
+      { name: 'facts', file: '/m/facts.gguf' },
+    ]);
+    expect(model).to.deep.include({
+      lora: [
+        { name: 'tone', scale: 1 },
+        { name: 'facts', scale: -0.5 },
+      ],
+      missing: ['/m/facts.gguf'],
+      available: false,
+    });
+    expect(profile.warnings).to.deep.equal(["model 'fast': there is no file /m/facts.gguf"]);
+    const changed = { ...files, 'tone.gguf': goodFacts('/m/tone.gguf', {}, { mtimeMs: 7 }) };
+    const [other] = resolved({ models: { fast: { file: 'fast.gguf', lora } } }, changed).models;
+    expect(other?.configHash).to.not.equal(model?.configHash);
   });
 
   it('expects a model without a file where its source says', () => {

@@ -13,11 +13,13 @@ export function modelSpec(name: string, more: Partial<ModelSpec> = {}): ModelSpe
     forced: { sampling: {} },
     stripped: [],
     chat: {},
+    lora: [],
     residency: 'on-demand',
     pinned: false,
     ttlMs: 300_000,
     priority: 5,
     configHash: name,
+    missing: [],
     available: true,
     ...more,
   };
