@@ -93,7 +93,7 @@ describe('npm start and npm stop', function () {
 
   it('goes by the profile that is active now, not by the one it was started with', async () => {
     const demo = readFileSync(path.join(rootDir, 'profiles', 'demo.yaml'), 'utf8');
-    mkdirSync(path.join(home, 'profiles'));
+    mkdirSync(path.join(home, 'profiles'), { recursive: true });
     writeFileSync(path.join(home, 'profiles', 'second.yaml'), demo.replace('name: demo', 'name: second'));
     const headers = { 'content-type': 'application/json' };
     const request = { method: 'POST', headers, body: '{"name":"second"}' };
