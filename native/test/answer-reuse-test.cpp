@@ -25,6 +25,7 @@ LoadOptions options(const std::string& model, bool reuseGenerated = true, const 
   options.prefixCacheBytes = 256 << 20;
   options.reuseGenerated = reuseGenerated;
   options.kvLayout = layout;
+  options.chunkTokens = 64;  // blocks are no larger than chunks, and slow machines choose smaller ones
   return options;
 }
 
