@@ -93,7 +93,7 @@ async function assemble(site: Site, choice: Choice, version: string, takeApart: 
   const joined = await joinBus(site);
   const nid = startMachine(site, joined);
   const node = nodeClient(joined.bus, nid);
-  const pool = openPool(site, joined.bus, node);
+  const pool = openPool(site, joined.bus, node, journal);
   const catalog = openCatalog(paths);
   const plan = createProfilePlanner(node);
   const { orchestra, profiles } = seatOrchestra(site, joined.bus, pool, journal, { catalog, plan });
@@ -116,8 +116,9 @@ async function openJournal({ config, clock, log, undo }: Site): Promise<Journal>
   return journal;
 }
 
-function openPool({ config, clock, random, gid, log, undo }: Site, bus: Bus, node: NodeAgent): Pool {
-  const pool = createPool({ bus, clock, random, gid, node, log, stepLock: config.paths.stepLock });
+function openPool(site: Site, bus: Bus, node: NodeAgent, journal: Journal): Pool {
+  const { config, clock, random, gid, log, undo } = site;
+  const pool = createPool({ bus, clock, random, gid, node, log, journal, stepLock: config.paths.stepLock });
   undo.push(() => pool.close());
   return pool;
 }

@@ -7,6 +7,7 @@ import { decode } from '../schema/decode.js';
 import { findModel, type ModelSpec, type Profile } from '../schema/profile.js';
 import { SwitchBodyCodec } from '../schema/requests.js';
 import type { ApiParts } from './api-parts.js';
+import { METRICS_TYPE, metricsText } from './metrics.js';
 import { readJson } from './read-body.js';
 import { readiness, statusBody } from './status.js';
 
@@ -84,7 +85,9 @@ function resources(profile: Profile, states: readonly ModelStatus[]): unknown {
         slots: slots ?? 1,
         gpu_layers: gpuLayers ?? 'auto',
         planned: state?.planned ?? null,
+        extra: state?.extra ?? null,
         allocated: state?.allocated ?? null,
+        measured: state?.measured ?? null,
       },
       state: state?.state ?? 'unloaded',
     };
@@ -133,6 +136,10 @@ export function infoRoutes(parts: ApiParts): Router {
   });
   router.get('/v1/status', (ctx) => {
     ctx.body = statusBody(parts);
+  });
+  router.get('/metrics', (ctx) => {
+    ctx.type = METRICS_TYPE;
+    ctx.body = metricsText(parts.pool.status());
   });
   modelRoutes(router, parts);
   profileRoutes(router, parts);

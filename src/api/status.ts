@@ -59,9 +59,13 @@ function absences(profile: Profile): string[] {
 }
 
 function failures(pool: PoolStatus): string[] {
-  return pool.models
+  const failed = pool.models
     .filter((model) => model.state === 'failed')
     .map((model) => `model '${model.name}' failed: ${model.lastError?.message ?? 'no reason known'}`);
+  const barred = pool.nodes
+    .flatMap(({ quarantines }) => quarantines)
+    .map(({ device, model }) => `device '${device}' is under quarantine: not all memory of model '${model}' came back`);
+  return [...failed, ...barred];
 }
 
 function modelBody(model: ModelStatus): Record<string, unknown> {
@@ -82,7 +86,9 @@ function modelBody(model: ModelStatus): Record<string, unknown> {
     queued: model.queued,
     memory: {
       planned: model.planned ?? null,
+      extra: model.extra ?? null,
       allocated: model.allocated ?? null,
+      measured: model.measured ?? null,
       resident_bytes: model.residentBytes ?? null,
     },
     load_ms: model.info?.loadMs ?? null,

@@ -79,9 +79,10 @@ export class HostServer {
       const { query, documents } = decode(RerankCodec, body);
       return { scores: await this.servingEngine().rerank(query, documents) };
     });
-    this.serve('plan', (body) => {
+    this.serve('plan', async (body) => {
       this.refuseUnlessIdle('plan');
-      return this.options.driver.planMemory(decode(PlanCodec, body).load);
+      const { driver } = this.options;
+      return { ...(await driver.planMemory(decode(PlanCodec, body).load)), build: driver.build };
     });
     this.stopStatus = this.options.bus.onStatus((status) => status === 'back' && this.publish());
     this.tick();

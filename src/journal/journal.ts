@@ -38,6 +38,26 @@ export interface RunRecord extends AcceptRecord {
   readonly terminal?: TerminalRecord;
 }
 
+/** Prediction and measurement side by side: one life of one model host on one device. */
+export interface MemoryNote {
+  readonly hid: string;
+  readonly device: string;
+  /** Name in the profile, for people; `config` tells models apart. */
+  readonly model: string;
+  /** Hash of what decides bytes: file and load options. */
+  readonly config: string;
+  /** Build of the engine that predicted and loaded. */
+  readonly build: string;
+  readonly atMs: number;
+  /** What the simulation said, uncorrected. */
+  readonly plannedBytes: number;
+  /** What the buffers hold. */
+  readonly allocatedBytes: number;
+  /** What the system showed right after the load, and the most it showed later; absent where it shows nothing. */
+  readonly measuredBytes?: number;
+  readonly peakBytes?: number;
+}
+
 /** What opening found. */
 export interface OpenReport {
   /** Path of the damaged database that was set aside, if one was. */
@@ -48,6 +68,9 @@ export interface OpenReport {
   /** True when the last process did not close it; it was checked then. */
   readonly uncleanStop?: boolean;
 }
+
+/** Memory notes kept of each configuration, device and build. */
+export const KEPT_NOTES = 8;
 
 export interface Journal {
   /** Migrates, checks, sets a damaged file aside. Must be called once, before anything else. */
@@ -70,7 +93,11 @@ export interface Journal {
   /** Small values that survive a restart (active profile, epoch); undefined when never set. */
   getState(key: string): Promise<string | undefined>;
   setState(key: string, value: string): Promise<void>;
-  /** Deletes terminal runs older than `beforeMs`; returns how many. */
+  /** Keeps a note in place of an earlier one of the same host and device; of one configuration, device and build the latest `KEPT_NOTES` stay. */
+  noteMemory(note: MemoryNote): Promise<void>;
+  /** At most `limit` notes, the one last written for the first time first. */
+  memoryNotes(limit: number): Promise<readonly MemoryNote[]>;
+  /** Deletes terminal runs older than `beforeMs` and returns how many; older memory notes go too. */
   prune(beforeMs: number): Promise<number>;
   /** Commits what is queued, then closes. Idempotent. */
   close(): Promise<void>;

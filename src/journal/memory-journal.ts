@@ -8,7 +8,16 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
 import type { RouteDecision } from '../schema/run.js';
 import { boundedError } from './bounded-error.js';
-import type { AcceptRecord, Journal, OpenReport, RunRecord, TerminalRecord, TerminalStatus } from './journal.js';
+import { KEPT_NOTES } from './journal.js';
+import type {
+  AcceptRecord,
+  Journal,
+  MemoryNote,
+  OpenReport,
+  RunRecord,
+  TerminalRecord,
+  TerminalStatus,
+} from './journal.js';
 import { SCHEMA_VERSION } from './migrations.js';
 
 /** One change that took effect, in the order in which it did. */
@@ -31,11 +40,26 @@ export interface MemoryJournalOptions {
 interface Disk {
   readonly runs: Map<string, RunRecord>;
   readonly states: Map<string, string>;
+  /** By host and device, in the order of their first writing. */
+  readonly notes: Map<string, MemoryNote>;
   readonly facts: JournalFact[];
 }
 
 function unavailable(message: string): LlamaestroError {
   return new LlamaestroError('journal_unavailable', message);
+}
+
+/** Whole numbers, as a database keeps them. */
+function wholeNote(note: MemoryNote): MemoryNote {
+  const { measuredBytes, peakBytes } = note;
+  return {
+    ...note,
+    atMs: Math.round(note.atMs),
+    plannedBytes: Math.round(note.plannedBytes),
+    allocatedBytes: Math.round(note.allocatedBytes),
+    ...(measuredBytes === undefined ? {} : { measuredBytes: Math.round(measuredBytes) }),
+    ...(peakBytes === undefined ? {} : { peakBytes: Math.round(peakBytes) }),
+  };
 }
 
 export class MemoryJournal implements Journal {
@@ -50,7 +74,7 @@ export class MemoryJournal implements Journal {
 
   constructor(options: MemoryJournalOptions = {}, disk?: Disk) {
     this.#options = options;
-    this.#disk = disk ?? { runs: new Map(), states: new Map(), facts: [] };
+    this.#disk = disk ?? { runs: new Map(), states: new Map(), notes: new Map(), facts: [] };
   }
 
   /** While true every write is refused with `journal_unavailable`, as by a full disk. */
@@ -71,8 +95,9 @@ export class MemoryJournal implements Journal {
 
   /** A new journal, not yet open, on a copy of what is durable now. */
   clone(): MemoryJournal {
-    const { runs, states, facts } = this.#disk;
-    const next = new MemoryJournal(this.#options, { runs: new Map(runs), states: new Map(states), facts: [...facts] });
+    const { runs, states, notes, facts } = this.#disk;
+    const copy = { runs: new Map(runs), states: new Map(states), notes: new Map(notes), facts: [...facts] };
+    const next = new MemoryJournal(this.#options, copy);
     next.#unclean = this.#state !== 'closed' && this.#state !== 'new';
     return next;
   }
@@ -160,8 +185,24 @@ export class MemoryJournal implements Journal {
     return this.#write(() => void this.#disk.states.set(key, value));
   }
 
+  noteMemory(note: MemoryNote): Promise<void> {
+    return this.#write(() => {
+      const { notes } = this.#disk;
+      notes.set(`${note.hid} ${note.device}`, wholeNote(note));
+      const same = ({ config, device, build }: MemoryNote): boolean =>
+        config === note.config && device === note.device && build === note.build;
+      const keys = [...notes].filter(([, other]) => same(other)).map(([key]) => key);
+      for (const key of keys.slice(0, -KEPT_NOTES)) notes.delete(key);
+    });
+  }
+
+  memoryNotes(limit: number): Promise<readonly MemoryNote[]> {
+    return this.#read(() => [...this.#disk.notes.values()].reverse().slice(0, limit));
+  }
+
   prune(beforeMs: number): Promise<number> {
     return this.#write(() => {
+      for (const [key, { atMs }] of [...this.#disk.notes]) if (atMs < beforeMs) this.#disk.notes.delete(key);
       const old = [...this.#disk.runs.values()].filter((run) => run.terminal && run.terminal.atMs < beforeMs);
       for (const run of old) this.#disk.runs.delete(run.id);
       return old.length;

@@ -37,6 +37,25 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE INDEX runs_finished ON runs (finished_at_ms) WHERE status IS NOT NULL;
       CREATE TABLE states (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;`,
   },
+  {
+    version: 2,
+    sql: `
+      CREATE TABLE memory_notes (
+        seq INTEGER PRIMARY KEY,
+        hid TEXT NOT NULL,
+        device TEXT NOT NULL,
+        model TEXT NOT NULL,
+        config TEXT NOT NULL,
+        build TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        planned INTEGER NOT NULL,
+        allocated INTEGER NOT NULL,
+        measured INTEGER,
+        peak INTEGER,
+        UNIQUE (hid, device)
+      ) STRICT;
+      CREATE INDEX memory_notes_of ON memory_notes (config, device, build, seq);`,
+  },
 ];
 
 /** The version this program writes. */

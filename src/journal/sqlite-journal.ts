@@ -7,7 +7,17 @@ import { LlamaestroError, type WireError } from '../base/errors.js';
 import type { Usage } from '../schema/bus-messages.js';
 import type { RouteDecision } from '../schema/run.js';
 import { boundedError } from './bounded-error.js';
-import type { AcceptRecord, Journal, OpenReport, RunRecord, TerminalRecord, TerminalStatus } from './journal.js';
+import { KEPT_NOTES } from './journal.js';
+import type {
+  AcceptRecord,
+  Journal,
+  MemoryNote,
+  OpenReport,
+  RunRecord,
+  TerminalRecord,
+  TerminalStatus,
+} from './journal.js';
+import { noteOf, type NoteRow } from './memory-rows.js';
 import { sql } from './sql-literal.js';
 import { markClosed, openDatabase, type OpenDatabaseOptions } from './sqlite-open.js';
 import { SqliteQueue } from './sqlite-queue.js';
@@ -35,6 +45,10 @@ interface RunRow {
 
 function json(value: unknown): string | undefined {
   return value === undefined ? undefined : JSON.stringify(value);
+}
+
+function whole(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Math.round(value);
 }
 
 /** The columns hold what this file wrote under a schema version, so their JSON is taken at its word. */
@@ -149,7 +163,32 @@ export class SqliteJournal implements Journal {
     );
   }
 
+  async noteMemory(note: MemoryNote): Promise<void> {
+    const { hid, device, model, config, build, measuredBytes, peakBytes } = note;
+    const [atMs, planned, allocated] = [note.atMs, note.plannedBytes, note.allocatedBytes].map(Math.round);
+    const written = this.#write(
+      sql`INSERT INTO memory_notes (hid, device, model, config, build, at_ms, planned, allocated, measured, peak)
+          VALUES (${hid}, ${device}, ${model}, ${config}, ${build}, ${atMs}, ${planned}, ${allocated},
+                  ${whole(measuredBytes)}, ${whole(peakBytes)})
+          ON CONFLICT (hid, device) DO UPDATE SET model = excluded.model, config = excluded.config,
+            build = excluded.build, at_ms = excluded.at_ms, planned = excluded.planned,
+            allocated = excluded.allocated, measured = excluded.measured, peak = excluded.peak`,
+    );
+    const trimmed = this.#write(
+      sql`DELETE FROM memory_notes WHERE config = ${config} AND device = ${device} AND build = ${build} AND seq NOT IN (
+            SELECT seq FROM memory_notes WHERE config = ${config} AND device = ${device} AND build = ${build}
+            ORDER BY seq DESC LIMIT ${KEPT_NOTES})`,
+    );
+    await Promise.all([written, trimmed]);
+  }
+
+  async memoryNotes(limit: number): Promise<readonly MemoryNote[]> {
+    const rows = await this.#read<NoteRow>(sql`SELECT * FROM memory_notes ORDER BY seq DESC LIMIT ${limit}`);
+    return rows.map(noteOf);
+  }
+
   async prune(beforeMs: number): Promise<number> {
+    await this.#write(sql`DELETE FROM memory_notes WHERE at_ms < ${Math.round(beforeMs)}`);
     const statement = sql`DELETE FROM runs WHERE seq IN (
       SELECT seq FROM runs WHERE status IS NOT NULL AND finished_at_ms < ${Math.round(beforeMs)} LIMIT ${PRUNE_BATCH})`;
     let total = 0;

@@ -13,7 +13,7 @@ export interface DeviceSource {
 }
 
 export interface DeviceProbe {
-  /** The devices as they are now, artificial ceilings applied; the errors of `source`. */
+  /** The devices as they are now, each with its artificial limit, if it has one; the errors of `source`. */
   devices(source: DeviceSource): Promise<readonly DeviceInfo[]>;
 }
 
@@ -37,17 +37,13 @@ export function machineProbe(limits: DeviceLimits, freeHostBytes: () => number =
 }
 
 /**
- * Devices no larger than their limits. What our own hosts use is not taken off a limit here: the pool's ledger does
- * that. Limits of devices that do not exist have no effect.
+ * Devices with their artificial limits beside their own figures: what the machine has stays true, and what our models may
+ * take of it is the pool's account. Limits of devices that do not exist have no effect.
  */
 export function limitDevices(devices: readonly DeviceInfo[], limits: DeviceLimits): readonly DeviceInfo[] {
   return devices.map((device) => {
-    const limit = limits[device.id] ?? Infinity;
-    return {
-      ...device,
-      totalBytes: Math.min(device.totalBytes, limit),
-      freeBytes: Math.min(device.freeBytes, limit),
-    };
+    const limitBytes = limits[device.id];
+    return limitBytes === undefined ? device : { ...device, limitBytes };
   });
 }
 

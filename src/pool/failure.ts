@@ -31,6 +31,9 @@ const DETERMINISTIC: ReadonlySet<ErrorCode> = new Set([
   'addon_missing',
 ]);
 
+/** The word for a host that ended before it was ready. */
+const LOAD_CRASH: ErrorCode = 'load_failed';
+
 /** The pause before try number `failures` + 1: doubling from first to last, spread by a fifth so that hosts do not restart in step. */
 export function backoffMs(failures: number, jitter: number, limits: PoolLimits): number {
   const pauseMs = Math.min(limits.backoffLastMs, limits.backoffFirstMs * 2 ** (failures - 1));
@@ -52,6 +55,22 @@ export function refusal(error: LlamaestroError, before: number, { nowMs, jitter,
   return { error, crash: false, deterministic, failures, retryAtMs: nowMs + pauseMs };
 }
 
+/** The same error with the pause that its sender should make, which doors turn into Retry-After; what only repeats itself has none. */
+export function toldAfter({ error, deterministic, retryAtMs }: Failure, nowMs: number): LlamaestroError {
+  if (deterministic) return error;
+  const { code, message, remedy, param, details } = error;
+  const retryAfterMs = Math.max(0, Math.round(retryAtMs - nowMs));
+  return new LlamaestroError(code, message, {
+    ...{ remedy, cause: error, details: { ...details, retryAfterMs } },
+    ...(param === undefined ? {} : { param }),
+  });
+}
+
+/** Whoever asks before the pause is over is told at once: the same load would end the same way, or loads died again and again. */
+export function isHopeless({ deterministic, error, failures }: Failure, limits: PoolLimits): boolean {
+  return deterministic || (error.code === LOAD_CRASH && failures >= limits.maxLoadCrashes);
+}
+
 /** How a process ended, for people: 'was ended by SIGKILL', 'exited with code 1'; the last line it wrote, if any. */
 export function describeExit(exitCode: number | null, signal: string | null, lastWords: string): string {
   const how = signal === null ? `exited with code ${exitCode ?? 'unknown'}` : `was ended by ${signal}`;
@@ -61,7 +80,7 @@ export function describeExit(exitCode: number | null, signal: string | null, las
 
 /** A host that ended before it was ready. */
 export function loadCrash(how: string): LlamaestroError {
-  return new LlamaestroError('load_failed', `the model host ${how}, before the model was ready`);
+  return new LlamaestroError(LOAD_CRASH, `the model host ${how}, before the model was ready`);
 }
 
 /** A host that ended under its leases. The client sees the fact; the last words stay in the log. */

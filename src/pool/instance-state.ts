@@ -3,8 +3,9 @@
  * Knows no queue, no bytes and no bus; the driver is the one writer.
  */
 import { LlamaestroError } from '../base/errors.js';
-import { crash, hostLost, loadCrash, refusal, type Failure } from './failure.js';
+import { crash, hostLost, isHopeless, loadCrash, refusal, toldAfter, type Failure } from './failure.js';
 import {
+  givenUpAtMs,
   hidOf,
   UNLOADED,
   type InstanceContext,
@@ -13,6 +14,7 @@ import {
   type InstanceState,
   type Living,
   type Placing,
+  type Rising,
   type Spawning,
   type StateOf,
   type Transition,
@@ -64,7 +66,8 @@ function whilePlacing(state: Placing, event: InstanceEvent, context: InstanceCon
     }
     case 'placement-failed': {
       const failure = refusal(event.error, state.failures, context);
-      return to({ name: 'failed', failure }, { type: 'failed', failure }, { type: 'reject', error: event.error });
+      const error = toldAfter(failure, context.nowMs);
+      return to({ name: 'failed', failure }, { type: 'failed', failure }, { type: 'reject', error });
     }
     case 'demand':
       // Who left before a byte was taken must not evict anybody.
@@ -83,8 +86,14 @@ function whileSpawning(state: Spawning, event: InstanceEvent, context: InstanceC
     case 'heard': {
       if (event.host === 'failed') return dying(hid, refused(state, event.error, context), context);
       if (event.host !== 'idle') return stay(state);
-      const times = { progressAtMs: context.nowMs, deadlineAtMs: context.nowMs + context.loadTimeoutMs };
-      const loading: InstanceState = { name: 'loading', hid, failures, fraction: 0, ...times };
+      const { nowMs, loadTimeoutMs, limits } = context;
+      const times = {
+        progressAtMs: nowMs,
+        deadlineAtMs: nowMs + loadTimeoutMs,
+        lastAtMs: nowMs + limits.longestLoadMs,
+      };
+      const unwanted = state.unwantedAtMs === undefined ? {} : { unwantedAtMs: state.unwantedAtMs };
+      const loading: InstanceState = { name: 'loading', hid, failures, fraction: 0, ...times, ...unwanted };
       return to(loading, { type: 'load', hid }, { type: 'progress', fraction: 0 });
     }
     case 'spawn-failed':
@@ -93,15 +102,17 @@ function whileSpawning(state: Spawning, event: InstanceEvent, context: InstanceC
     case 'exited':
       return gone(hid, crashedEarly(state, event.how, context), context);
     case 'tick':
+      if (context.nowMs >= givenUpAtMs(state, context)) return quit(hid, context);
       if (suspectsItself(event.lateMs, context.limits)) {
         return stay({ ...state, deadlineAtMs: context.nowMs + context.limits.startMs });
       }
       if (context.nowMs < state.deadlineAtMs) return stay(state);
       return dying(hid, crashedEarly(state, 'did not come up in time', context), context, 'kill');
+    case 'demand':
+      return stay(watched(state, context));
     case 'unload':
     case 'shutdown':
-      // It does not listen yet, so there is nobody to ask.
-      return to({ name: 'stopping', hid, killAtMs: nextKillAt(context) }, { type: 'kill', hid });
+      return quit(hid, context);
     default:
       return stay(state);
   }
@@ -117,15 +128,13 @@ function whileLoading(state: StateOf<'loading'>, event: InstanceEvent, context: 
         return to({ name: 'ready', hid, failures, sinceMs: nowMs, heardAtMs: nowMs }, { type: 'open', hid });
       }
       if (event.host !== 'loading' || event.loadFraction <= state.fraction) return stay(state);
-      return to(
-        { ...state, fraction: event.loadFraction, progressAtMs: nowMs },
-        { type: 'progress', fraction: event.loadFraction },
-      );
+      return to(advanced(state, event.loadFraction, context), { type: 'progress', fraction: event.loadFraction });
     case 'load-refused':
       return dying(hid, refused(state, event.error, context), context, 'kill');
     case 'exited':
       return gone(hid, crashedEarly(state, event.how, context), context);
     case 'tick': {
+      if (nowMs >= givenUpAtMs(state, context)) return leave(hid, context);
       if (suspectsItself(event.lateMs, context.limits)) {
         const deadlineAtMs = Math.max(state.deadlineAtMs, nowMs + context.limits.loadStallMs);
         return stay({ ...state, progressAtMs: nowMs, deadlineAtMs });
@@ -135,6 +144,8 @@ function whileLoading(state: StateOf<'loading'>, event: InstanceEvent, context: 
       const how = late ? 'needed longer than the load may take' : 'made no progress with the load';
       return dying(hid, crashedEarly(state, how, context), context, 'kill');
     }
+    case 'demand':
+      return stay(watched(state, context));
     case 'unload':
     case 'shutdown':
       return leave(hid, context);
@@ -158,8 +169,7 @@ function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: Inst
       return stay(refreshed(state, event, context));
     }
     case 'evict':
-      // Chosen while idle; asked for meanwhile, it stays.
-      return context.leased === 0 && context.waiting === 0 ? leave(hid, context) : stay(state);
+      return makeRoom(state, context);
     case 'unload':
       return finish(state, context, event.cause);
     case 'shutdown':
@@ -175,6 +185,11 @@ function whileDraining(state: StateOf<'draining'>, event: InstanceEvent, context
   switch (event.type) {
     case 'demand':
       return context.leased === 0 ? leave(hid, context) : stay(state);
+    case 'unload':
+      return state.yields === undefined ? stay(state) : finish(state, context, event.cause);
+    case 'reprieve':
+      if (state.yields === undefined) return stay(state);
+      return to({ name: 'ready', hid, heardAtMs: state.heardAtMs, ...state.yields }, { type: 'resume' });
     case 'exited':
       return gone(hid, { effects: [{ type: 'lose', error: event.asTold ? cause : hostLost(event.how) }] }, context);
     case 'heard':
@@ -244,7 +259,7 @@ function refused(state: Living, error: LlamaestroError | undefined, context: Ins
     failure,
     effects: [
       { type: 'failed', failure },
-      { type: 'reject', error: known },
+      { type: 'reject', error: toldAfter(failure, context.nowMs) },
     ],
   };
 }
@@ -252,8 +267,8 @@ function refused(state: Living, error: LlamaestroError | undefined, context: Ins
 /** Those who wait stay, up to a limit: a model that dies at each load would keep them for nothing. */
 function crashedEarly(state: Living, how: string, context: InstanceContext): Ending {
   const failure = crash(loadCrash(how), state.failures, context);
-  const hopeless = failure.failures >= context.limits.maxLoadCrashes;
-  const reject: InstanceEffect[] = hopeless ? [{ type: 'reject', error: failure.error }] : [];
+  const error = toldAfter(failure, context.nowMs);
+  const reject: InstanceEffect[] = isHopeless(failure, context.limits) ? [{ type: 'reject', error }] : [];
   return { failure, effects: [{ type: 'failed', failure }, ...reject] };
 }
 
@@ -292,15 +307,48 @@ function leave(hid: string, context: InstanceContext, error?: LlamaestroError): 
 }
 
 /** Lets what runs end, then asks the host to go. */
-function finish({ hid, heardAtMs }: StateOf<'ready'>, context: InstanceContext, cause: LlamaestroError): Transition {
+function finish(
+  { hid, heardAtMs }: StateOf<'ready' | 'draining'>,
+  context: InstanceContext,
+  cause: LlamaestroError,
+): Transition {
   if (context.leased === 0) return leave(hid, context);
   const deadlineAtMs = context.nowMs + context.limits.drainMs;
   return to({ name: 'draining', hid, heardAtMs, deadlineAtMs, cause }, { type: 'shut' });
 }
 
+/** Lets what runs end, however long it takes, then goes; taken back when the load that wanted the bytes goes away before that. */
+function makeRoom(state: StateOf<'ready'>, context: InstanceContext): Transition {
+  const { hid, heardAtMs, sinceMs, failures } = state;
+  if (context.leased === 0) return leave(hid, context);
+  const cause = new LlamaestroError('draining', 'the model made room for another one');
+  const yields = { sinceMs, failures };
+  return to({ name: 'draining', hid, heardAtMs, deadlineAtMs: Infinity, cause, yields }, { type: 'shut' });
+}
+
+/** Ends a process that does not listen yet, so that there is nobody to ask. */
+function quit(hid: string, context: InstanceContext): Transition {
+  return to({ name: 'stopping', hid, killAtMs: nextKillAt(context) }, { type: 'kill', hid });
+}
+
+/** Notes since when nobody wants a load. It goes on for a while: who tries again a moment later finds it further on. */
+function watched<State extends Rising>(state: State, { wanted, nowMs }: InstanceContext): State {
+  const { unwantedAtMs, ...rest } = state;
+  if (wanted) return rest as State;
+  return { ...state, unwantedAtMs: unwantedAtMs ?? nowMs };
+}
+
+/** A load that goes on gets the time that its rest would take at the longest, up to a last moment. */
+function advanced(state: StateOf<'loading'>, fraction: number, context: InstanceContext): InstanceState {
+  const { nowMs, loadTimeoutMs, limits } = context;
+  const restMs = Math.max(limits.loadStallMs, (1 - fraction) * loadTimeoutMs);
+  const deadlineAtMs = Math.min(state.lastAtMs, Math.max(state.deadlineAtMs, nowMs + restMs));
+  return { ...state, fraction, progressAtMs: nowMs, deadlineAtMs };
+}
+
 function turnAway(state: InstanceState, failure: Failure | undefined, context: InstanceContext): Transition {
-  if (failure?.deterministic !== true || context.waiting === 0) return stay(state);
-  return to(state, { type: 'reject', error: failure.error });
+  if (failure === undefined || context.waiting === 0 || !isHopeless(failure, context.limits)) return stay(state);
+  return to(state, { type: 'reject', error: toldAfter(failure, context.nowMs) });
 }
 
 function nextKillAt({ nowMs, limits }: InstanceContext): number {

@@ -3,6 +3,7 @@
  * woken. Data only; `instance-state.ts` says how one state follows another.
  *
  *   unloaded -> starting (placing, spawning) -> loading -> ready -> draining -> stopping -> unloaded
+ *   draining -> ready when it only made room for a load that went away
  *   anything with a process -> failed, after the process is gone; failed -> starting when somebody still wants the model
  */
 import type { LlamaestroError } from '../base/errors.js';
@@ -17,16 +18,24 @@ export interface Living {
   readonly failures: number;
 }
 
+/** A load: it is given up when nobody has wanted it for a while. */
+export interface Rising extends Living {
+  readonly deadlineAtMs: number;
+  /** Since when nobody wants it; absent while somebody does. */
+  readonly unwantedAtMs?: number;
+}
+
 export type InstanceState =
   | { readonly name: 'unloaded' }
   | { readonly name: 'starting'; readonly step: 'placing'; readonly failures: number }
-  | ({ readonly name: 'starting'; readonly step: 'spawning'; readonly deadlineAtMs: number } & Living)
+  | ({ readonly name: 'starting'; readonly step: 'spawning' } & Rising)
   | ({
       readonly name: 'loading';
       readonly fraction: number;
       readonly progressAtMs: number;
-      readonly deadlineAtMs: number;
-    } & Living)
+      /** Beyond this no progress moves the deadline. */
+      readonly lastAtMs: number;
+    } & Rising)
   | ({ readonly name: 'ready'; readonly sinceMs: number; readonly heardAtMs: number } & Living)
   | {
       readonly name: 'draining';
@@ -35,6 +44,8 @@ export type InstanceState =
       readonly heardAtMs: number;
       /** Why it goes: what a lease hears that is still out at the end. */
       readonly cause: LlamaestroError;
+      /** Present when it only makes room for another: then it may be taken back to what it was, and what runs is not cut off. */
+      readonly yields?: { readonly sinceMs: number; readonly failures: number };
     }
   | {
       readonly name: 'stopping';
@@ -62,8 +73,10 @@ export type InstanceEvent =
   | { readonly type: 'load-refused'; readonly hid: string; readonly error: LlamaestroError }
   /** `asTold`: in the way a host ends that was told to, which is no crash. */
   | { readonly type: 'exited'; readonly hid: string; readonly how: string; readonly asTold: boolean }
-  /** Go if nobody uses it now: its bytes are needed. */
+  /** Its bytes are needed: go, if it is in use after what runs. */
   | { readonly type: 'evict' }
+  /** Its bytes are not needed any more. */
+  | { readonly type: 'reprieve' }
   /** Let what runs end, then go. What does not end in time is lost with `cause`. */
   | { readonly type: 'unload'; readonly cause: LlamaestroError }
   /** Go now; what runs is lost with `cause`. */
@@ -83,6 +96,8 @@ export type InstanceEffect =
   | { readonly type: 'open'; readonly hid: string }
   /** Grant no more; leases run on. */
   | { readonly type: 'shut' }
+  /** Grant again. */
+  | { readonly type: 'resume' }
   /** Every lease is over. */
   | { readonly type: 'lose'; readonly error: LlamaestroError }
   /** Everybody who waits is refused. */
@@ -122,6 +137,11 @@ export function hidOf(state: InstanceState): string | undefined {
   return 'hid' in state ? state.hid : undefined;
 }
 
+/** When a load that nobody wants is given up. */
+export function givenUpAtMs({ unwantedAtMs }: Rising, { limits }: Pick<InstanceContext, 'limits'>): number {
+  return unwantedAtMs === undefined ? Infinity : unwantedAtMs + limits.unwantedLoadMs;
+}
+
 /** When the driver must send the next tick; Infinity when time alone changes nothing. */
 export function wakeAtMs(
   state: InstanceState,
@@ -131,9 +151,11 @@ export function wakeAtMs(
     case 'unloaded':
       return Infinity;
     case 'starting':
-      return state.step === 'placing' ? Infinity : state.deadlineAtMs;
-    case 'loading':
-      return Math.min(state.progressAtMs + context.limits.loadStallMs, state.deadlineAtMs);
+      return state.step === 'placing' ? Infinity : Math.min(state.deadlineAtMs, givenUpAtMs(state, context));
+    case 'loading': {
+      const stalledAtMs = state.progressAtMs + context.limits.loadStallMs;
+      return Math.min(stalledAtMs, state.deadlineAtMs, givenUpAtMs(state, context));
+    }
     case 'ready':
       return Math.min(state.heardAtMs + patienceMs(context.leased, context.limits), context.idleUntilMs ?? Infinity);
     case 'draining':

@@ -138,6 +138,12 @@ export class LeaseDesk {
     this.queue = queues.shut(this.queue);
   }
 
+  /** The host stays after all: those who wait are granted again. */
+  resume(): void {
+    this.queue = queues.resume(this.queue);
+    this.serve();
+  }
+
   /** Tells everybody who waits how far the load is that began at `startedAtMs`. */
   progress(fraction: number, startedAtMs: number): void {
     this.loading = { fraction, startedAtMs };

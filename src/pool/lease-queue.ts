@@ -62,6 +62,12 @@ export function shut(queue: LeaseQueue): LeaseQueue {
   return { ...queue, granting: false };
 }
 
+/** The host stays after all. */
+export function resume(queue: LeaseQueue): LeaseQueue {
+  assert(queue.slots > 0, 'only a queue that was shut is resumed');
+  return { ...queue, granting: true };
+}
+
 /** The host is gone: its leases are over, those who wait stay in order. */
 export function lose(queue: LeaseQueue): LeaseQueue {
   return { ...queue, slots: 0, granting: false, leases: [] };

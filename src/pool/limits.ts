@@ -14,8 +14,12 @@ export interface PoolLimits {
   readonly nodeSilenceMs: number;
   /** A load without progress for this long is ended. */
   readonly loadStallMs: number;
-  /** Longest load: the profile's load timeout plus this for each GiB planned. */
+  /** Time for a load: the profile's load timeout plus this for each GiB planned; progress extends it. */
   readonly loadPerGibMs: number;
+  /** However it goes on, no load takes longer. */
+  readonly longestLoadMs: number;
+  /** A load that nobody wants any more goes on for so long: clients that lost patience come again within seconds. */
+  readonly unwantedLoadMs: number;
   /** From spawn to the host's first word. */
   readonly startMs: number;
   /** A decode step that takes this long is a hang; a chunk is made to take a quarter of a second. */
@@ -43,14 +47,23 @@ export interface PoolLimits {
   readonly renewMs: number;
   /** Half-life of the use count that decides who is unloaded first. */
   readonly heatHalfLifeMs: number;
-  /** How long after a host's end the device's free bytes may still lag. */
+  /** The longest that a model's load protects it from being unloaded to make room. */
+  readonly leastStayMs: number;
+  /** A load that waited so long for models in use has them told to finish. */
+  readonly overdueMs: number;
+  /** How long after a host's end the device's free bytes may still lag; drivers take up to two seconds. */
   readonly settleMs: number;
+  /** A reading of free bytes counts as one of a quiet moment once nothing ended for so long. */
+  readonly quietMs: number;
   /** How often free bytes are read again while they lag. */
   readonly settlePollMs: number;
+  /** How often a device under quarantine is looked at, and after which time what it misses counts as another's. */
+  readonly quarantineLookMs: number;
+  readonly quarantineMs: number;
   /** Kept free on the CPU and on each GPU: other programs, growth, and what no simulation sees. */
   readonly cpuHeadroomBytes: number;
   readonly gpuHeadroomBytes: number;
-  /** Measured bytes of a host beyond its plan: the process itself, and the device context on each GPU it touches. */
+  /** Kept for a host beyond its plan until it is measured: the process itself, and the device context on each GPU it touches. */
   readonly cpuOverheadBytes: number;
   readonly gpuOverheadBytes: number;
   /** Answers of the node agent: lists and commands, and work that reads a model file. */
@@ -70,6 +83,8 @@ export const DEFAULT_LIMITS: PoolLimits = {
   nodeSilenceMs: 15_000,
   loadStallMs: 30_000,
   loadPerGibMs: 10_000,
+  longestLoadMs: 6 * 3600_000,
+  unwantedLoadMs: 3_000,
   startMs: 30_000,
   stepStallMs: 60_000,
   selfBlockedMs: 500,
@@ -84,8 +99,13 @@ export const DEFAULT_LIMITS: PoolLimits = {
   unlistedMs: 10_000,
   renewMs: 5_000,
   heatHalfLifeMs: 300_000,
-  settleMs: 2_000,
+  leastStayMs: 10_000,
+  overdueMs: 5_000,
+  settleMs: 5_000,
+  quietMs: 1_000,
   settlePollMs: 250,
+  quarantineLookMs: 5_000,
+  quarantineMs: 600_000,
   cpuHeadroomBytes: 256 * MIB,
   gpuHeadroomBytes: 256 * MIB,
   cpuOverheadBytes: 64 * MIB,

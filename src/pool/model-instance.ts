@@ -8,9 +8,11 @@ import type { Clock, Random, Timer } from '../base/ports.js';
 import type { HostEvent } from '../schema/bus-messages.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { ModelSpec } from '../schema/profile.js';
-import { COLD, heatAt, warmed, type HolderStanding } from './eviction.js';
+import type { Account } from './account.js';
+import type { HolderStanding } from './eviction.js';
 import { describeExit, hostLost } from './failure.js';
 import type { HostClient } from './host-client.js';
+import { HostRecord, observedIn } from './host-record.js';
 import {
   hidOf,
   UNLOADED,
@@ -20,11 +22,16 @@ import {
   type InstanceEvent,
 } from './instance.js';
 import { transition } from './instance-state.js';
+import { modelStatus } from './instance-status.js';
 import { LeaseDesk } from './lease-desk.js';
+import { bytesOf, type DeviceBytes } from './ledger.js';
 import type { PoolLimits } from './limits.js';
+import type { MemoryBook } from './memory-book.js';
 import type { HostExit, NodeAgent } from './node-client.js';
 import type { Placer, Tenant } from './placer.js';
 import type { ModelStatus } from './pool.js';
+import type { ReleaseWatch } from './release-watch.js';
+import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
 export interface InstanceParts {
   readonly clock: Clock;
@@ -34,6 +41,9 @@ export interface InstanceParts {
   readonly node: NodeAgent;
   readonly hosts: HostClient;
   readonly placer: Placer;
+  readonly account: Account;
+  readonly releases: ReleaseWatch;
+  readonly book: MemoryBook;
   /** Shared by all CPU hosts of the machine; absent: none. */
   readonly stepLock: string | undefined;
   readonly loadMs: () => number;
@@ -56,15 +66,11 @@ export class ModelInstance implements Tenant {
   private use = COLD;
   private countedGrants = 0;
   private loadStartedAtMs = 0;
-  private loads = 0;
+  private spawnedAtMs = 0;
   private crashes = 0;
-  private pid: number | undefined;
+  private readonly record = new HostRecord();
   /** Aborts when the present host ends or is given up. */
   private hostEnd = new AbortController();
-  private plan: MemoryPlan | undefined;
-  private word: HostEvent | undefined;
-  /** Tokens of hosts that are gone. */
-  private past = { promptTokens: 0, generatedTokens: 0 };
   private lastError: LlamaestroError | undefined;
 
   constructor(
@@ -100,18 +106,28 @@ export class ModelInstance implements Tenant {
   }
   /** The host's own word about itself, once it is ready. */
   get info(): HostEvent['info'] {
-    return this.word?.info;
+    return this.record.word?.info;
   }
   get memoryPlan(): MemoryPlan | undefined {
-    return this.plan;
+    return this.record.plan;
+  }
+  get configHash(): string {
+    return this.currentSpec.configHash;
   }
   get standing(): HolderStanding {
-    if (this.state.name === 'stopping') return 'leaving';
+    const { state } = this;
+    if (state.name === 'stopping' || (state.name === 'draining' && state.yields !== undefined)) return 'leaving';
     if (this.isKept) return 'kept';
-    return this.isReady && this.desk.idleSinceMs !== undefined ? 'idle' : 'busy';
+    if (state.name !== 'ready' || this.parts.clock.nowMs() < this.staysUntilMs) return 'busy';
+    return this.desk.idleSinceMs === undefined ? 'serving' : 'idle';
   }
-  heat(nowMs: number): number {
-    return heatAt(this.use, nowMs, this.parts.limits.heatHalfLifeMs);
+  get cost(): number {
+    const heat = heatAt(this.use, this.parts.clock.nowMs(), this.parts.limits.heatHalfLifeMs);
+    return costOfLosing({ reloadMs: this.reloadMs, heat, priority: this.currentSpec.priority });
+  }
+  get staysUntilMs(): number {
+    const { state } = this;
+    return state.name === 'ready' ? leastUntilMs(state.sinceMs, this.reloadMs, this.parts.limits.leastStayMs) : 0;
   }
 
   /** The same process serves this specification from now on: its load options are equal. */
@@ -148,8 +164,12 @@ export class ModelInstance implements Tenant {
     this.dispatch({ type: 'evict' });
   }
 
-  placed(hid: string, plan: MemoryPlan): void {
-    this.plan = plan;
+  reprieve(): void {
+    if (this.state.name === 'draining') this.dispatch({ type: 'reprieve' });
+  }
+
+  placed(hid: string, plan: MemoryPlan, extra: DeviceBytes): void {
+    this.record.placed(plan, extra);
     this.dispatch({ type: 'placed', hid });
   }
 
@@ -160,7 +180,8 @@ export class ModelInstance implements Tenant {
   /** What this instance's host says about itself. */
   heard(event: HostEvent): void {
     const { hid, state: host, loadFraction = 0, stalledMs } = event;
-    this.word = event;
+    this.record.word = event;
+    if (this.isReady) this.record.measured(this.parts.account.measured(hid, observedIn(event)));
     this.desk.listed(event.attempts);
     const error = event.error === undefined ? {} : { error: LlamaestroError.fromWire(event.error) };
     this.dispatch({ type: 'heard', hid, host, loadFraction, stalledMs, ...error });
@@ -183,36 +204,17 @@ export class ModelInstance implements Tenant {
   }
 
   status(): ModelStatus {
-    const { name, role, available, load } = this.currentSpec;
-    const { pid, plan, word, lastError, state } = this;
-    const failure = 'failure' in state ? state.failure : undefined;
-    const nowMs = this.parts.clock.nowMs();
-    return {
-      name,
-      role,
-      state: state.name,
-      available,
-      ...(this.hid === undefined ? {} : { hid: this.hid }),
-      ...(pid === undefined ? {} : { pid }),
-      ...(state.name === 'loading' ? { loadFraction: state.fraction } : {}),
-      ...(word?.info === undefined ? {} : { info: word.info }),
-      ...(plan === undefined ? {} : { planned: plan }),
-      ...(word?.allocated === undefined ? {} : { allocated: word.allocated }),
-      ...(word?.residentBytes === undefined ? {} : { residentBytes: word.residentBytes }),
-      slots: word?.info?.slots ?? load.slots ?? 1,
-      leased: this.desk.leased,
-      queued: this.desk.waiting,
-      loads: this.loads,
-      crashes: this.crashes,
-      generatedTokens: this.past.generatedTokens + (word?.generatedTokens ?? 0),
-      promptTokens: this.past.promptTokens + (word?.promptTokens ?? 0),
-      ...(failure === undefined ? {} : { retryInMs: Math.max(0, failure.retryAtMs - nowMs) }),
-      ...(lastError === undefined ? {} : { lastError: lastError.toWire() }),
-    };
+    const { currentSpec: spec, state, record, desk, crashes, lastError } = this;
+    return modelStatus({ spec, state, record, desk, crashes, lastError, nowMs: this.parts.clock.nowMs() });
   }
 
   private get isKept(): boolean {
     return !this.isRetired && (this.currentSpec.residency === 'resident' || this.currentSpec.pinned);
+  }
+
+  private get reloadMs(): number {
+    const { loadMs, plan } = this.record;
+    return reloadMsOf(loadMs, plan?.totalBytes ?? 0);
   }
 
   private context(): InstanceContext {
@@ -220,14 +222,14 @@ export class ModelInstance implements Tenant {
     const { residency, available, ttlMs } = this.currentSpec;
     const { waiting, leased, idleSinceMs } = this.desk;
     const isResident = residency === 'resident' && available;
-    const plannedGib = (this.plan?.totalBytes ?? 0) / BYTES_PER_GIB;
+    const plannedGib = (this.record.plan?.totalBytes ?? 0) / BYTES_PER_GIB;
     return {
       nowMs: clock.nowMs(),
       jitter: random.next(),
       wanted: !this.isRetired && (isResident || waiting > 0),
       waiting,
       leased,
-      idleUntilMs: this.isKept || idleSinceMs === undefined ? undefined : idleSinceMs + ttlMs,
+      idleUntilMs: idleUntilMs({ isKept: this.isKept, idleSinceMs, ttlMs }),
       loadTimeoutMs: loadMs() + plannedGib * limits.loadPerGibMs,
       limits,
     };
@@ -269,6 +271,7 @@ export class ModelInstance implements Tenant {
 
   private endHost(): void {
     const { hostEnd } = this;
+    this.parts.account.unsettle();
     this.hostEnd = new AbortController();
     hostEnd.abort(hostLost('has ended'));
   }
@@ -301,6 +304,8 @@ export class ModelInstance implements Tenant {
         return this.open(effect.hid);
       case 'shut':
         return this.desk.shut();
+      case 'resume':
+        return this.desk.resume();
       case 'lose':
         return this.desk.lose(effect.error);
       case 'reject':
@@ -317,9 +322,10 @@ export class ModelInstance implements Tenant {
   }
 
   private async spawn(hid: string): Promise<void> {
+    this.spawnedAtMs = this.parts.clock.nowMs();
     try {
       const { pid } = await this.parts.node.spawn(hid, this.name);
-      if (this.hid === hid) this.pid = pid;
+      if (this.hid === hid) this.record.pid = pid;
     } catch (thrown) {
       const error = toLlamaestroError(thrown);
       // A lost answer is no refusal: the host speaks for itself, or its time to start runs out.
@@ -328,7 +334,7 @@ export class ModelInstance implements Tenant {
   }
 
   private async load(hid: string): Promise<void> {
-    const { gpuLayers } = this.plan ?? {};
+    const { gpuLayers } = this.record.plan ?? {};
     const options = this.loadOptions();
     // 'auto' was decided when the bytes were counted; it must not be decided again with other bytes free.
     const decided =
@@ -338,16 +344,27 @@ export class ModelInstance implements Tenant {
   }
 
   private open(hid: string): void {
-    const { info, allocated, planned } = this.word ?? {};
-    this.loads++;
-    this.parts.placer.commit(hid, allocated);
-    if (allocated !== undefined && this.plan !== undefined && allocated.totalBytes > this.plan.totalBytes) {
-      const bytes = { plannedBytes: this.plan.totalBytes, allocatedBytes: allocated.totalBytes };
-      this.parts.log.warn('a model took more memory than planned', { model: this.name, ...bytes });
+    const { record, parts } = this;
+    const { word, plan } = record;
+    const { info, allocated } = word ?? {};
+    const booked = parts.account.entry(hid)?.planned ?? {};
+    const bytes = allocated === undefined ? booked : bytesOf(allocated);
+    const measured = parts.account.commit(hid, bytes, word === undefined ? {} : observedIn(word));
+    if (allocated !== undefined && plan !== undefined && allocated.totalBytes > plan.totalBytes) {
+      const sizes = { plannedBytes: plan.totalBytes, allocatedBytes: allocated.totalBytes };
+      parts.log.warn('a model took more memory than planned', { model: this.name, ...sizes });
     }
-    this.plan = planned ?? this.plan;
+    record.opened(bytes, measured, parts.clock.nowMs() - this.spawnedAtMs);
+    this.noteMemory(hid);
     this.desk.open(hid, info?.slots ?? this.currentSpec.load.slots ?? 1, this.loadStartedAtMs);
-    this.parts.log.info('a model is ready', { model: this.name, hid, pid: this.pid, loadMs: info?.loadMs });
+    parts.log.info('a model is ready', { model: this.name, hid, pid: record.pid, loadMs: info?.loadMs });
+    void parts.account.glance();
+  }
+
+  private noteMemory(hid: string): void {
+    const { book, clock } = this.parts;
+    const { name, configHash } = this.currentSpec;
+    for (const note of this.record.notes(hid, name, configHash, clock.wallMs())) void book.note(note);
   }
 
   /** The exit report may be lost with the bus, so a kill also asks whether the process is still there. */
@@ -363,13 +380,13 @@ export class ModelInstance implements Tenant {
   }
 
   private release(hid: string): void {
-    this.past.promptTokens += this.word?.promptTokens ?? 0;
-    this.past.generatedTokens += this.word?.generatedTokens ?? 0;
-    this.word = undefined;
-    this.pid = undefined;
+    const { account, releases } = this.parts;
+    // Once more, with the most that was seen of it.
+    if (account.entry(hid)?.allocated !== undefined) this.noteMemory(hid);
+    this.record.gone();
     // A queue that was only shut still has its slots: nothing is out any more, so it ends empty.
     this.desk.lose(new LlamaestroError('host_lost', 'the model host is gone'));
-    this.parts.placer.release(hid);
+    void releases.released(hid, this.name);
   }
 
   private note(failure: Extract<InstanceEffect, { type: 'failed' }>['failure']): void {

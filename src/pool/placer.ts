@@ -1,16 +1,19 @@
 /**
- * Finds bytes for loads, one round at a time: asks the node for plans and free memory, lets the pure policy decide, reserves,
- * and asks idle tenants to leave. The only writer of the ledger. Knows no processes and no queues; a tenant tells its standing.
+ * Finds bytes for loads, one round at a time: asks for plans, corrects them, reads free memory, lets the pure policy decide,
+ * books, and asks tenants to leave. Knows no processes and no queues; a tenant tells its standing and what losing it costs.
  */
 import { assert } from '../base/assert.js';
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
 import type { Clock, Random, Timer } from '../base/ports.js';
-import type { DeviceInfo, LoadOptions, MemoryPlan } from '../schema/load.js';
-import { decidePlacement, type DeviceRoom, type Holder, type HolderStanding, type Placement } from './eviction.js';
-import * as ledgers from './ledger.js';
+import type { LoadOptions, MemoryPlan } from '../schema/load.js';
+import type { Account } from './account.js';
+import { decidePlacement, type HolderStanding, type Needs, type Placement } from './eviction.js';
+import { bytesOf, type DeviceBytes } from './ledger.js';
 import type { PoolLimits } from './limits.js';
+import type { MemoryBook } from './memory-book.js';
 import type { NodeAgent } from './node-client.js';
+import type { Quarantine, ReleaseWatch } from './release-watch.js';
 
 /** A model instance as far as memory is concerned. */
 export interface Tenant {
@@ -18,13 +21,20 @@ export interface Tenant {
   /** The process whose bytes are booked, if there is one. */
   readonly hid: string | undefined;
   readonly standing: HolderStanding;
-  heat(nowMs: number): number;
+  /** Names what decides its bytes: file and options. */
+  readonly configHash: string;
+  /** What losing it now would cost, milliseconds of probable waiting. */
+  readonly cost: number;
+  /** Until when it may not be unloaded to make room. */
+  readonly staysUntilMs: number;
   loadOptions(): LoadOptions;
   /** Bytes are reserved for this process to come. */
-  placed(hid: string, plan: MemoryPlan): void;
+  placed(hid: string, plan: MemoryPlan, extra: DeviceBytes): void;
   refused(error: LlamaestroError): void;
-  /** Leave, if idle. */
+  /** Leave: if idle at once, if in use after what runs. */
   evict(): void;
+  /** Nobody needs its bytes any more: if it is still there because of what runs, it may stay. */
+  reprieve(): void;
 }
 
 export interface PlacerParts {
@@ -33,60 +43,38 @@ export interface PlacerParts {
   readonly log: Logger;
   readonly limits: PoolLimits;
   readonly node: NodeAgent;
-  /** The profile's budgets. */
-  readonly budgets: () => ledgers.DeviceBytes;
-  /** What the profile keeps free for others, where it says so. */
-  readonly headrooms: () => ledgers.DeviceBytes;
+  readonly account: Account;
+  readonly releases: ReleaseWatch;
+  readonly book: MemoryBook;
   readonly tenants: () => readonly Tenant[];
 }
 
+/** One that waits for bytes. */
+interface Waiting {
+  readonly tenant: Tenant;
+  readonly sinceMs: number;
+  /** Once it is known: what is to be booked for it. */
+  load?: { readonly plan: MemoryPlan; readonly extra: DeviceBytes };
+}
+
 export class Placer {
-  private ledger = ledgers.EMPTY_LEDGER;
   /** First come, first placed. */
-  private waiting: Tenant[] = [];
-  private readonly plans = new Map<Tenant, MemoryPlan>();
-  private seen: readonly DeviceInfo[] = [];
+  private line: readonly Waiting[] = [];
   private isRunning = false;
   private isDue = false;
-  private settledAtMs = 0;
-  private poll: Timer | undefined;
+  private timer: Timer | undefined;
 
   constructor(private readonly parts: PlacerParts) {}
 
-  /** Devices as they were at the last look. */
-  get devices(): readonly DeviceInfo[] {
-    return this.seen;
-  }
-
-  /** Bytes that hosts hold, by device. */
-  get bookedBytes(): ledgers.DeviceBytes {
-    return Object.fromEntries(this.seen.map(({ id }) => [id, ledgers.heldBytes(this.ledger, id)]));
-  }
-
   /** Puts a tenant in line; it hears `placed` or `refused` unless it withdraws. */
   request(tenant: Tenant): void {
-    assert(!this.waiting.includes(tenant), `${tenant.name} asks for bytes twice`);
-    this.waiting.push(tenant);
+    assert(!this.line.some((other) => other.tenant === tenant), `${tenant.name} asks for bytes twice`);
+    this.line = [...this.line, { tenant, sinceMs: this.parts.clock.nowMs() }];
     this.poke();
   }
 
   withdraw(tenant: Tenant): void {
-    this.waiting = this.waiting.filter((other) => other !== tenant);
-    this.plans.delete(tenant);
-    this.poke();
-  }
-
-  /** What was really allocated replaces the reservation. */
-  commit(hid: string, allocated: MemoryPlan | undefined): void {
-    const bytes = allocated === undefined ? this.ledger[hid]?.bytes : ledgers.bytesOf(allocated);
-    this.ledger = ledgers.commit(this.ledger, hid, bytes ?? {});
-    this.poke();
-  }
-
-  /** The process is gone; what it held may take a moment to show as free. */
-  release(hid: string): void {
-    this.ledger = ledgers.release(this.ledger, hid);
-    this.settledAtMs = this.parts.clock.nowMs() + this.parts.limits.settleMs;
+    this.line = this.line.filter((other) => other.tenant !== tenant);
     this.poke();
   }
 
@@ -96,115 +84,94 @@ export class Placer {
     if (!this.isRunning) void this.run();
   }
 
-  /** Looks at the devices although nobody waits; a failed look keeps the last one. */
-  async look(): Promise<void> {
-    try {
-      this.seen = await this.parts.node.devices();
-    } catch (error) {
-      this.parts.log.warn('the devices of the node could not be read', { nid: this.parts.node.nid, error });
-    }
-  }
-
   close(): void {
-    this.waiting = [];
-    this.plans.clear();
-    this.poll?.cancel();
+    this.line = [];
+    this.timer?.cancel();
   }
 
   private async run(): Promise<void> {
     this.isRunning = true;
-    while (this.isDue && this.waiting.length > 0) {
+    while (this.isDue && this.line.length > 0) {
       this.isDue = false;
       await this.round();
     }
     this.isRunning = false;
+    if (this.line.length === 0) for (const tenant of this.parts.tenants()) tenant.reprieve();
   }
 
   private async round(): Promise<void> {
-    for (const tenant of [...this.waiting]) await this.plan(tenant);
+    for (const waiting of this.line) await this.plan(waiting);
     try {
-      this.seen = await this.parts.node.devices();
+      await this.parts.account.look();
     } catch (thrown) {
-      for (const tenant of [...this.waiting]) this.refuse(tenant, loadError(thrown));
+      for (const { tenant } of this.line) this.refuse(tenant, loadError(thrown));
       return;
     }
     // From here on nothing waits, so what is decided holds.
-    const claims: ledgers.DeviceBytes[] = [];
-    for (const tenant of [...this.waiting]) {
-      const plan = this.plans.get(tenant);
-      if (plan === undefined) {
+    const claims: Needs[] = [];
+    for (const waiting of this.line) {
+      if (waiting.load === undefined) {
         this.isDue = true; // it came while the devices were read
         continue;
       }
-      const needs = ledgers.bytesOf(plan);
-      if (!this.settle(tenant, plan, this.decide(needs, claims))) claims.push(needs);
+      const { plan, extra } = waiting.load;
+      const needs = this.parts.account.needsOf({ planned: bytesOf(plan), extra });
+      if (!this.settle(waiting, this.decide(waiting, needs, claims))) claims.push(needs);
     }
   }
 
-  private async plan(tenant: Tenant): Promise<void> {
-    if (this.plans.has(tenant)) return;
+  private async plan(waiting: Waiting): Promise<void> {
+    if (waiting.load !== undefined) return;
+    const { node, book } = this.parts;
+    const { tenant } = waiting;
     try {
-      const plan = await this.parts.node.plan(tenant.loadOptions());
-      if (this.waiting.includes(tenant)) this.plans.set(tenant, plan);
+      const plan = await node.plan(tenant.loadOptions());
+      waiting.load = { plan, extra: await book.extraFor(tenant.configHash, plan) };
     } catch (thrown) {
-      if (this.waiting.includes(tenant)) this.refuse(tenant, loadError(thrown));
+      if (this.line.includes(waiting)) this.refuse(tenant, loadError(thrown));
     }
   }
 
-  private decide(needs: ledgers.DeviceBytes, claims: readonly ledgers.DeviceBytes[]): Placement {
-    const nowMs = this.parts.clock.nowMs();
+  private decide(waiting: Waiting, needs: Needs, claims: readonly Needs[]): Placement {
+    const { account, clock, limits, releases } = this.parts;
     const tenants = this.parts.tenants();
-    const holders = Object.entries(this.ledger).map(([id, entry]): Holder => {
-      const tenant = tenants.find(({ hid }) => hid === id);
-      return { id, ...entry, standing: tenant?.standing ?? 'leaving', heat: tenant?.heat(nowMs) ?? 0 };
+    const holders = account.holders((hid) => {
+      const tenant = tenants.find((other) => other.hid === hid);
+      return { standing: tenant?.standing ?? 'leaving', cost: tenant?.cost ?? 0 };
     });
-    const settling = nowMs < this.settledAtMs;
-    return decidePlacement({ needs, devices: this.rooms(), holders, claims, settling });
-  }
-
-  private rooms(): readonly DeviceRoom[] {
-    const { limits } = this.parts;
-    return this.seen.map(({ id, kind, totalBytes, freeBytes }) => {
-      const isCpu = kind === 'cpu';
-      const usual = isCpu ? limits.cpuHeadroomBytes : limits.gpuHeadroomBytes;
-      const headroomBytes = this.parts.headrooms()[id] ?? usual;
-      return {
-        id,
-        ceilingBytes: this.ceiling(id, totalBytes),
-        // A device that is free to the last byte is one with an artificial limit: the account alone binds there.
-        freeBytes: freeBytes < totalBytes ? freeBytes - headroomBytes : Infinity,
-        overheadBytes: isCpu ? limits.cpuOverheadBytes : limits.gpuOverheadBytes,
-      };
-    });
-  }
-
-  private ceiling(device: string, totalBytes: number): number {
-    return Math.min(totalBytes, this.parts.budgets()[device] ?? Infinity);
+    const isOverdue = clock.nowMs() >= waiting.sinceMs + limits.overdueMs;
+    const settling = releases.isSettling;
+    return decidePlacement({ needs, devices: account.rooms(), holders, claims, settling, isOverdue });
   }
 
   /** Carries a decision out; true when the tenant is out of the line. */
-  private settle(tenant: Tenant, plan: MemoryPlan, placement: Placement): boolean {
+  private settle(waiting: Waiting, placement: Placement): boolean {
+    const { tenant, load } = waiting;
+    const { account, random, releases } = this.parts;
+    assert(load !== undefined, 'what is decided was planned');
+    const planned = bytesOf(load.plan);
+    const barred = releases.quarantines.find(({ device }) => (planned[device] ?? 0) > 0);
+    if (barred !== undefined) {
+      this.refuse(tenant, quarantined(tenant.name, barred));
+      return true;
+    }
     switch (placement.kind) {
       case 'fits': {
-        const hid = this.parts.random.id('hid');
-        const ceilings = Object.fromEntries(this.seen.map(({ id, totalBytes }) => [id, this.ceiling(id, totalBytes)]));
-        const booked = ledgers.reserve(this.ledger, hid, ledgers.bytesOf(plan), ceilings);
-        assert('ledger' in booked, 'a load that fits can be booked');
-        this.ledger = booked.ledger;
+        const hid = random.id('hid');
+        account.reserve(hid, { planned, extra: load.extra });
         this.withdraw(tenant);
-        tenant.placed(hid, plan);
+        tenant.placed(hid, load.plan, load.extra);
         return true;
       }
       case 'evict':
         for (const victim of this.parts.tenants()) {
-          if (victim.hid !== undefined && placement.victims.includes(victim.hid)) {
-            this.parts.log.info('a model makes room', { model: victim.name, for: tenant.name });
-            victim.evict();
-          }
+          if (victim.hid === undefined || !placement.victims.includes(victim.hid)) continue;
+          this.parts.log.info('a model makes room', { model: victim.name, for: tenant.name });
+          victim.evict();
         }
         return false;
       case 'wait':
-        if (this.parts.clock.nowMs() < this.settledAtMs) this.pokeSoon();
+        this.pokeLater(waiting);
         return false;
       case 'never':
         this.refuse(tenant, noRoom(tenant.name, placement));
@@ -217,9 +184,15 @@ export class Placer {
     tenant.refused(error);
   }
 
-  private pokeSoon(): void {
-    this.poll?.cancel();
-    this.poll = this.parts.clock.setTimer(this.parts.limits.settlePollMs, () => this.poke());
+  /** Time alone may change the answer: when a model's protection ends, and when this one has waited long enough. */
+  private pokeLater({ sinceMs }: Waiting): void {
+    const { clock, limits } = this.parts;
+    const nowMs = clock.nowMs();
+    const stays = this.parts.tenants().map(({ staysUntilMs }) => staysUntilMs);
+    const nextMs = Math.min(...[sinceMs + limits.overdueMs, ...stays].filter((atMs) => atMs > nowMs));
+    this.timer?.cancel();
+    // At least a millisecond: a remainder lost to rounding must not spin.
+    if (nextMs < Infinity) this.timer = clock.setTimer(Math.max(1, nextMs - nowMs), () => this.poke());
   }
 }
 
@@ -230,11 +203,22 @@ function loadError(thrown: unknown): LlamaestroError {
   return new LlamaestroError('load_failed', 'the node agent did not answer in time', { cause: thrown });
 }
 
+function quarantined(model: string, { device, missingBytes }: Quarantine): LlamaestroError {
+  const message = `model '${model}' cannot be loaded: ${device} is under quarantine, ${mib(missingBytes)} did not come back after an unload`;
+  return new LlamaestroError('out_of_memory', message, {
+    remedy: `Find out who holds the memory of ${device}; the quarantine ends when it is free again.`,
+    details: { model, device, missingBytes },
+  });
+}
+
+function mib(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
 function noRoom(
   model: string,
   { code, device, neededBytes, roomBytes }: Extract<Placement, { kind: 'never' }>,
 ): LlamaestroError {
-  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   const where = code === 'does_not_fit' ? 'can be made free for it' : 'are free, other programs hold the rest';
   const message = `model '${model}' needs ${mib(neededBytes)} on ${device}, of which ${mib(roomBytes)} ${where}`;
   return new LlamaestroError(code, message, { details: { model, device, neededBytes, roomBytes } });

@@ -12,13 +12,17 @@ import { HostEventCodec, type HostEvent } from '../schema/bus-messages.js';
 import { decode } from '../schema/decode.js';
 import type { Prompt } from '../schema/load.js';
 import { findModel, type ModelSpec, type Profile } from '../schema/profile.js';
+import { Account } from './account.js';
 import { carryOver } from './carry-over.js';
 import { hostClient, type HostClient } from './host-client.js';
+import type { DeviceBytes } from './ledger.js';
 import { DEFAULT_LIMITS, type PoolLimits } from './limits.js';
+import { MemoryBook, type NoteKeeper } from './memory-book.js';
 import { ModelInstance } from './model-instance.js';
 import type { NodeAgent } from './node-client.js';
 import { Placer } from './placer.js';
 import type { Lease, LeaseRequest, Pool, PoolStatus } from './pool.js';
+import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
 
 export interface PoolOptions {
@@ -29,6 +33,8 @@ export interface PoolOptions {
   readonly gid: string;
   readonly node: NodeAgent;
   readonly log: Logger;
+  /** Where predictions and measurements of memory are kept. */
+  readonly journal: NoteKeeper;
   /** File shared by all CPU hosts of the machine; goes into each load that names none. */
   readonly stepLock?: string;
   readonly limits?: Partial<PoolLimits>;
@@ -42,6 +48,9 @@ export function createPool(options: PoolOptions): Pool {
 class PoolDriver implements Pool {
   private readonly limits: PoolLimits;
   private readonly hosts: HostClient;
+  private readonly account: Account;
+  private readonly releases: ReleaseWatch;
+  private readonly book: MemoryBook;
   private readonly placer: Placer;
   private readonly renewals: Renewals;
   private readonly deaf: (() => void)[];
@@ -60,13 +69,16 @@ class PoolDriver implements Pool {
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.nodeHeardAtMs = clock.nowMs();
     this.hosts = hostClient(bus, gid, this.limits.hostCommandMs);
-    this.placer = new Placer({
-      ...{ clock, random, log, node },
-      limits: this.limits,
-      budgets: () => this.profile?.budgets ?? {},
-      headrooms: () => this.profile?.headrooms ?? {},
-      tenants: () => this.everybody,
-    });
+    const { limits } = this;
+    const budgets = (): DeviceBytes => this.profile?.budgets ?? {};
+    const headrooms = (): DeviceBytes => this.profile?.headrooms ?? {};
+    this.account = new Account({ clock, log, limits, node, budgets, headrooms });
+    const { account } = this;
+    this.releases = new ReleaseWatch({ clock, log, limits, account, onChange: () => this.changed() });
+    this.book = new MemoryBook(options.journal, log);
+    const { releases, book } = this;
+    const tenants = (): readonly ModelInstance[] => this.everybody;
+    this.placer = new Placer({ clock, random, log, limits, node, account, releases, book, tenants });
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>
       this.everybody.map(({ hid, desk: { attempts } }) => ({ hid, attempts })),
     );
@@ -91,7 +103,7 @@ class PoolDriver implements Pool {
     this.leaving = [...this.leaving, ...gone];
     profile.models.forEach((spec, index) => this.instances[index]?.adopt(spec));
     for (const instance of gone) this.replace(instance);
-    void this.placer.look();
+    void this.account.glance();
     this.changed();
   }
 
@@ -136,7 +148,9 @@ class PoolDriver implements Pool {
     const { nid } = this.options.node;
     return {
       models: this.instances.map((instance) => instance.status()),
-      nodes: [{ nid, devices: this.placer.devices, bookedBytes: this.placer.bookedBytes }],
+      nodes: [
+        { nid, devices: this.account.devices, ledger: this.account.rows, quarantines: this.releases.quarantines },
+      ],
     };
   }
 
@@ -172,9 +186,9 @@ class PoolDriver implements Pool {
 
   private makeInstance(spec: ModelSpec): ModelInstance {
     const { clock, random, log, node, stepLock } = this.options;
-    const { limits, hosts, placer } = this;
+    const { limits, hosts, placer, account, releases, book } = this;
     return new ModelInstance(spec, {
-      ...{ clock, random, log, node, stepLock, limits, hosts, placer },
+      ...{ clock, random, log, node, stepLock, limits, hosts, placer, account, releases, book },
       loadMs: () => this.profile?.timeouts.loadMs ?? Infinity,
       canHear: () => this.canHear,
       onBegin: () => this.renewals.start(),
@@ -274,6 +288,7 @@ class PoolDriver implements Pool {
     );
     end();
     this.renewals.stop();
+    this.releases.close();
     for (const stop of this.deaf) stop();
     for (const instance of this.everybody) instance.forget();
   }

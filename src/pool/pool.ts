@@ -5,6 +5,8 @@
 import type { WireError } from '../base/errors.js';
 import type { EngineInfo, MemoryPlan, DeviceInfo, Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
+import type { DeviceBytes, LedgerRow } from './ledger.js';
+import type { Quarantine } from './release-watch.js';
 
 /** What a waiter is told while it waits; the last word before the grant is at least one of these or none. */
 export type LeaseProgress =
@@ -51,6 +53,9 @@ export interface ModelStatus {
   readonly planned?: MemoryPlan;
   readonly allocated?: MemoryPlan;
   readonly residentBytes?: number;
+  /** On top of the plan, and what the system shows, by device id. */
+  readonly extra?: DeviceBytes;
+  readonly measured?: DeviceBytes;
   readonly slots: number;
   readonly leased: number;
   readonly queued: number;
@@ -69,8 +74,10 @@ export interface PoolStatus {
     readonly nid: string;
     /** As they were at the last look. */
     readonly devices: readonly DeviceInfo[];
-    /** Bytes that loaded and loading models hold, by device id. */
-    readonly bookedBytes: Readonly<Record<string, number>>;
+    /** The account of each device. */
+    readonly ledger: readonly LedgerRow[];
+    /** Devices that did not return to their ledger: nothing is loaded there. */
+    readonly quarantines: readonly Quarantine[];
   }[];
 }
 

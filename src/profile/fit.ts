@@ -14,12 +14,9 @@ export interface FitLimits {
   readonly gpuOverheadBytes: number;
 }
 
-/** A device, perhaps with a limit of its own below what it has. */
-export type FitDevice = DeviceInfo & { readonly limitBytes?: number };
-
 export interface FitQuestion {
   readonly models: readonly PlannedModel[];
-  readonly devices: readonly FitDevice[];
+  readonly devices: readonly DeviceInfo[];
   readonly budgets: Profile['budgets'];
   readonly headrooms: Profile['headrooms'];
   readonly limits: FitLimits;
@@ -47,12 +44,10 @@ interface Row {
 }
 
 /** By the account and by the device itself; the tighter of the two is told. */
-function ofDevice(question: FitQuestion, device: FitDevice): Row {
+function ofDevice(question: FitQuestion, device: DeviceInfo): Row {
   const { budgets, headrooms, limits } = question;
   const ceiling = Math.min(budgets[device.id] ?? Infinity, device.limitBytes ?? Infinity, device.totalBytes);
   const account = rowOf(question, device, ceiling, 0);
-  // A device that is free to the last byte is one with an artificial limit: the account alone binds there, as in the pool.
-  if (device.freeBytes >= device.totalBytes) return account;
   const isCpu = device.kind === 'cpu';
   const overheadBytes = isCpu ? limits.cpuOverheadBytes : limits.gpuOverheadBytes;
   const headroomBytes = headrooms[device.id] ?? (isCpu ? limits.cpuHeadroomBytes : limits.gpuHeadroomBytes);
@@ -61,7 +56,7 @@ function ofDevice(question: FitQuestion, device: FitDevice): Row {
   return slack(account) <= slack(itself) ? account : itself;
 }
 
-function rowOf({ models }: FitQuestion, device: FitDevice, roomBytes: number, overheadBytes: number): Row {
+function rowOf({ models }: FitQuestion, device: DeviceInfo, roomBytes: number, overheadBytes: number): Row {
   const shares = models.flatMap((model): Share[] => {
     const bytes = model.bytes?.[device.id] ?? 0;
     return bytes === 0 ? [] : [{ model, bytes: bytes + overheadBytes }];

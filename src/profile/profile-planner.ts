@@ -6,10 +6,10 @@ import { toLlamaestroError, type ErrorCode } from '../base/errors.js';
 import { bytesOf } from '../pool/ledger.js';
 import { DEFAULT_LIMITS } from '../pool/limits.js';
 import type { NodeAgent } from '../pool/node-client.js';
-import type { MemoryPlan } from '../schema/load.js';
+import type { DeviceInfo, MemoryPlan } from '../schema/load.js';
 import type { PlannedModel, ProfilePlan } from '../schema/profile-plan.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
-import { fitOf, type FitDevice, type FitLimits } from './fit.js';
+import { fitOf, type FitLimits } from './fit.js';
 
 /** Whoever knows the machine. */
 export type PlanningNode = Pick<NodeAgent, 'plan' | 'devices'>;
@@ -31,7 +31,7 @@ export function createProfilePlanner(node: PlanningNode, limits: FitLimits = DEF
     const models: PlannedModel[] = [];
     // One after the other: the planner is one process, and a profile has a few dozen models at most.
     for (const spec of profile.models) models.push(await plannedModel(node, spec));
-    const devices = await node.devices().catch((): readonly FitDevice[] => []);
+    const devices = await node.devices().catch((): readonly DeviceInfo[] => []);
     const { budgets, headrooms } = profile;
     const fit = fitOf({ models, devices, budgets, headrooms, limits });
     const unusable = models.filter(({ state }) => state === 'unusable');
@@ -77,7 +77,7 @@ function figures(
 }
 
 /** A budget for a device that is not there does nothing on this machine. */
-function unknownDevices({ budgets, headrooms }: Profile, devices: readonly FitDevice[]): readonly string[] {
+function unknownDevices({ budgets, headrooms }: Profile, devices: readonly DeviceInfo[]): readonly string[] {
   if (devices.length === 0) return ['the devices of this machine could not be read, so no sum was made'];
   const known = new Set(devices.map(({ id }) => id));
   const named = new Set([...Object.keys(budgets), ...Object.keys(headrooms)]);

@@ -156,6 +156,8 @@ export const HostEventCodec = t.intersection([
     promptTokens: t.number,
     generatedTokens: t.number,
     residentBytes: t.number,
+    /** Host memory that the prefix cache holds; it is in what is observed on the CPU, and in no plan. */
+    prefixBytes: t.number,
     error: WireErrorCodec,
   }),
 ]);

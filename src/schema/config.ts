@@ -201,6 +201,7 @@ export function parseDeviceLimits(text: string): DeviceLimits {
     if (device === undefined || count === undefined) {
       refuse('LLAMAESTRO_DEVICE_LIMITS', `'${part.trim()}' must look like cpu=2GiB or cuda0=8GiB`);
     }
+    if (Object.hasOwn(limits, device)) refuse('LLAMAESTRO_DEVICE_LIMITS', `names ${device} twice`);
     limits[device] = sizeBytes(`${count}${unit ?? 'B'}`);
   }
   return limits;

@@ -37,13 +37,17 @@ export const LoadOptionsCodec = t.intersection([
 /** What decides bytes and behaviour of a loaded model. */
 export type LoadOptions = t.TypeOf<typeof LoadOptionsCodec>;
 
-export const DeviceInfoCodec = t.type({
-  id: t.string,
-  kind: t.keyof({ cpu: null, cuda: null, metal: null, vulkan: null, other: null }),
-  description: t.string,
-  totalBytes: t.number,
-  freeBytes: t.number,
-});
+export const DeviceInfoCodec = t.intersection([
+  t.type({
+    id: t.string,
+    kind: t.keyof({ cpu: null, cuda: null, metal: null, vulkan: null, other: null }),
+    description: t.string,
+    totalBytes: t.number,
+    freeBytes: t.number,
+  }),
+  /** The most that our models may take of it, where somebody set a limit (`LLAMAESTRO_DEVICE_LIMITS`). */
+  t.partial({ limitBytes: t.number }),
+]);
 /** One memory device of a machine. */
 export type DeviceInfo = t.TypeOf<typeof DeviceInfoCodec>;
 
@@ -64,6 +68,8 @@ export const MemoryPlanCodec = t.intersection([
   t.partial({
     prefixCacheBytes: t.number,
     sharedWeights: t.literal(true),
+    /** Of a prediction: the build of the engine that made it. */
+    build: t.string,
     /** Of a read-back only: what the system showed, beside what was planned. */
     observed: t.readonlyArray(
       t.intersection([

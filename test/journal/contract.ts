@@ -1,7 +1,8 @@
 /** What every journal does; each implementation runs it in its own test file. */
 import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
-import type { AcceptRecord, Journal, TerminalRecord } from '../../src/journal/journal.js';
+import { KEPT_NOTES } from '../../src/journal/journal.js';
+import type { AcceptRecord, Journal, MemoryNote, TerminalRecord } from '../../src/journal/journal.js';
 import type { RouteDecision } from '../../src/schema/run.js';
 import { verifyRecords } from './verify.js';
 
@@ -74,6 +75,7 @@ export function journalContract(name: string, make: () => Promise<JournalUnderTe
     compareAndSet(() => journal);
     listings(() => journal);
     states(() => journal);
+    memoryNotes(() => journal);
     endings(() => journal);
   });
 }
@@ -221,6 +223,40 @@ function states(journal: () => Journal): void {
     await journal().setState('other', '');
     expect(await journal().getState('active-profile')).to.equal('{"name":"it\'s"}');
     expect(await journal().getState('other')).to.equal('');
+  });
+}
+
+function note(hid: string, more: Partial<MemoryNote> = {}): MemoryNote {
+  const names = { hid, device: 'cuda0', model: 'coder', config: 'c1', build: 'b10', atMs: 1000 };
+  return { ...names, plannedBytes: 100, allocatedBytes: 101, measuredBytes: 120, peakBytes: 130, ...more };
+}
+
+function memoryNotes(journal: () => Journal): void {
+  it('keeps what was predicted and measured, the latest first, one per host and device', async () => {
+    const { measuredBytes: _none, peakBytes: _neither, ...blind } = note('h2');
+    for (const each of [note('h1'), note('h1', { device: 'cpu' }), blind]) await journal().noteMemory(each);
+    await journal().noteMemory(note('h1', { peakBytes: 150.4, atMs: 2000.6 }));
+    expect(await journal().memoryNotes(10)).to.deep.equal([
+      blind,
+      note('h1', { device: 'cpu' }),
+      note('h1', { peakBytes: 150, atMs: 2001 }),
+    ]);
+    expect(await journal().memoryNotes(1)).to.deep.equal([blind]);
+  });
+
+  it('forgets the oldest notes of a configuration, device and build, and of no other', async () => {
+    await journal().noteMemory(note('other', { build: 'b9' }));
+    for (let life = 0; life < KEPT_NOTES + 2; life++) await journal().noteMemory(note(`h${life}`));
+    const kept = (await journal().memoryNotes(100)).map(({ hid }) => hid);
+    expect(kept).to.have.length(KEPT_NOTES + 1);
+    expect([kept[0], kept.at(-2), kept.at(-1)]).to.deep.equal([`h${KEPT_NOTES + 1}`, 'h2', 'other']);
+  });
+
+  it('prunes old notes with old runs', async () => {
+    await journal().noteMemory(note('old', { atMs: 99 }));
+    await journal().noteMemory(note('new', { atMs: 100 }));
+    expect(await journal().prune(100)).to.equal(0);
+    expect((await journal().memoryNotes(10)).map(({ hid }) => hid)).to.deep.equal(['new']);
   });
 }
 

@@ -17,15 +17,14 @@ function source(devices: readonly DeviceInfo[]): { devices(): Promise<readonly D
 }
 
 describe('limitDevices', () => {
-  it('lowers total and free to the ceiling of that device alone', () => {
+  it('says the limit of that device alone, and leaves what the machine has as it is', () => {
     const [gpu, cpu] = limitDevices([GPU, CPU], { cuda0: 8 * GIB });
-    expect(gpu).to.include({ totalBytes: 8 * GIB, freeBytes: 8 * GIB });
+    expect(gpu).to.deep.equal({ ...GPU, limitBytes: 8 * GIB });
     expect(cpu).to.deep.equal(CPU);
   });
 
-  it('never raises anything, and makes up no device', () => {
-    expect(limitDevices([CPU], { cpu: 64 * GIB, cuda0: GIB })).to.deep.equal([CPU]);
-    expect(limitDevices([CPU], { cpu: 12 * GIB })[0]).to.include({ totalBytes: 12 * GIB, freeBytes: 10 * GIB });
+  it('makes up no device', () => {
+    expect(limitDevices([CPU], { cuda0: GIB })).to.deep.equal([CPU]);
   });
 });
 
@@ -46,10 +45,14 @@ describe('machineProbe', () => {
     expect(asked.asked).to.equal(2);
   });
 
-  it('applies the ceilings to what it reads itself too', async () => {
+  it('says the limits beside what it reads itself too', async () => {
     const probe = machineProbe({ cpu: 2 * GIB }, () => 3 * GIB);
     await probe.devices(source([CPU]));
-    expect((await probe.devices(source([CPU])))[0]).to.include({ totalBytes: 2 * GIB, freeBytes: 2 * GIB });
+    expect((await probe.devices(source([CPU])))[0]).to.include({
+      totalBytes: 16 * GIB,
+      freeBytes: 3 * GIB,
+      limitBytes: 2 * GIB,
+    });
   });
 
   it('asks again after an answer that failed', async () => {

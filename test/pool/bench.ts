@@ -2,6 +2,7 @@
 import { LlamaestroError } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/log.js';
 import { SimNetwork } from '../../src/bus/sim-bus.js';
+import { MemoryJournal } from '../../src/journal/memory-journal.js';
 import { nodeClient } from '../../src/pool/node-client.js';
 import { createPool } from '../../src/pool/pool-driver.js';
 import type { InstanceStateName, Lease, LeaseProgress, ModelStatus, Pool } from '../../src/pool/pool.js';
@@ -32,6 +33,7 @@ export class Bench {
   readonly network: SimNetwork;
   readonly node: FakeNode;
   readonly pool: Pool;
+  readonly journal = new MemoryJournal();
   private requests = 0;
 
   constructor(limits: Partial<PoolLimits> = {}, stepLock?: string, seed = 1) {
@@ -39,10 +41,12 @@ export class Bench {
     this.network = new SimNetwork({ clock, random: seededRandom(seed) });
     const node = (this.node = new FakeNode(clock, this.network));
     const bus = this.network.connect('gateway');
+    void this.journal.open();
     this.pool = createPool({
       ...{ bus, clock, random: seededRandom(seed + 1), gid: 'gw_1', limits },
       node: nodeClient(bus, node.nid),
       log: silentLogger,
+      journal: this.journal,
       ...(stepLock === undefined ? {} : { stepLock }),
     });
   }
@@ -67,6 +71,12 @@ export class Bench {
     await this.clock.runUntil(() => asked.lease !== undefined || asked.error !== undefined);
     if (asked.lease === undefined) throw asked.error;
     return asked.lease;
+  }
+
+  /** Bytes booked, by device. */
+  get held(): Record<string, number> {
+    const rows = this.pool.status().nodes[0]?.ledger ?? [];
+    return Object.fromEntries(rows.map(({ device, heldBytes }) => [device, heldBytes]));
   }
 
   model(name: string): ModelStatus {

@@ -2,25 +2,34 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
-  COLD,
   decidePlacement,
-  heatAt,
-  warmed,
   type DeviceRoom,
   type Holder,
   type HolderStanding,
+  type Needs,
   type PlacementQuestion,
 } from '../../src/pool/eviction.js';
 
-const GPU: DeviceRoom = { id: 'cuda0', ceilingBytes: 100, freeBytes: Infinity, overheadBytes: 0 };
-const CPU: DeviceRoom = { id: 'cpu', ceilingBytes: 100, freeBytes: Infinity, overheadBytes: 0 };
+const GPU: DeviceRoom = { id: 'cuda0', ceilingBytes: 100, freeBytes: 1000 };
+const CPU: DeviceRoom = { id: 'cpu', ceilingBytes: 100, freeBytes: 1000 };
 
 function holder(id: string, standing: HolderStanding, cuda0: number, more: Partial<Holder> = {}): Holder {
-  return { id, standing, bytes: { cuda0 }, allocated: true, heat: 1, ...more };
+  const { bytes = { cuda0 }, allocated = true } = more;
+  const seen = allocated ? { present: bytes, missing: {} } : { present: {}, missing: bytes };
+  return { id, standing, bytes, allocated, cost: 1, ...seen, ...more };
 }
 
-function question(needs: number, holders: readonly Holder[], more: Partial<PlacementQuestion> = {}): PlacementQuestion {
-  return { needs: { cuda0: needs }, devices: [GPU, CPU], holders, claims: [], settling: false, ...more };
+function needs(cuda0: number, overhead = 0): Needs {
+  return { booked: { cuda0 }, taken: { cuda0: cuda0 + overhead } };
+}
+
+function question(cuda0: number, holders: readonly Holder[], more: Partial<PlacementQuestion> = {}): PlacementQuestion {
+  const calm = { claims: [], settling: false, isOverdue: false };
+  return { needs: needs(cuda0), devices: [GPU, CPU], holders, ...calm, ...more };
+}
+
+function subsetsOf(ids: readonly string[]): readonly (readonly string[])[] {
+  return ids.reduce<readonly (readonly string[])[]>((sets, id) => [...sets, ...sets.map((set) => [...set, id])], [[]]);
 }
 
 describe('eviction', () => {
@@ -29,20 +38,36 @@ describe('eviction', () => {
     expect(decidePlacement(question(41, [holder('a', 'busy', 60)]))).to.deep.equal({ kind: 'wait' });
   });
 
-  it('unloads the least used first, and no more than needed', () => {
-    const holders = [holder('warm', 'idle', 40, { heat: 3 }), holder('cold', 'idle', 40, { heat: 0.1 })];
+  it('unloads the cheapest first, and no more than needed', () => {
+    const holders = [holder('warm', 'idle', 40, { cost: 3 }), holder('cold', 'idle', 40, { cost: 0.1 })];
     expect(decidePlacement(question(50, holders))).to.deep.equal({ kind: 'evict', victims: ['cold'] });
     expect(decidePlacement(question(90, holders))).to.deep.equal({ kind: 'evict', victims: ['cold', 'warm'] });
   });
 
-  it('spares a small cold one when a bigger one has to go anyway and is enough', () => {
-    const holders = [holder('small', 'idle', 10, { heat: 0 }), holder('big', 'idle', 80, { heat: 5 })];
+  it('takes the set that costs least together, not the cheapest ones first', () => {
+    const holders = [holder('small', 'idle', 10, { cost: 0 }), holder('big', 'idle', 80, { cost: 5 })];
     expect(decidePlacement(question(85, holders))).to.deep.equal({ kind: 'evict', victims: ['big'] });
+    const many = ['a', 'b', 'c'].map((id) => holder(id, 'idle', 20, { cost: 2 }));
+    const one = holder('one', 'idle', 40, { cost: 5 });
+    expect(decidePlacement(question(40, [...many, one]))).to.deep.equal({ kind: 'evict', victims: ['a', 'b'] });
+    expect(decidePlacement(question(60, [...many, one]))).to.deep.equal({ kind: 'evict', victims: ['a', 'b', 'c'] });
+    const cheaper = { ...one, cost: 3 };
+    expect(decidePlacement(question(60, [...many, cheaper]))).to.deep.equal({ kind: 'evict', victims: ['a', 'one'] });
+  });
+
+  it('has models in use finish only for a load that waited long, and only where idle ones are too few', () => {
+    const holders = [holder('used', 'serving', 60, { cost: 0 }), holder('idle', 'idle', 40, { cost: 9 })];
+    expect(decidePlacement(question(50, holders))).to.deep.equal({ kind: 'wait' });
+    const isOverdue = true;
+    expect(decidePlacement(question(50, holders, { isOverdue }))).to.deep.equal({ kind: 'evict', victims: ['used'] });
+    expect(decidePlacement(question(40, holders, { isOverdue }))).to.deep.equal({ kind: 'evict', victims: ['idle'] });
+    const rising = [holder('rising', 'busy', 60, { cost: 0 })];
+    expect(decidePlacement(question(50, rising, { isOverdue }))).to.deep.equal({ kind: 'wait' });
   });
 
   it('leaves models on other devices alone', () => {
-    const elsewhere = holder('elsewhere', 'idle', 0, { bytes: { cpu: 90 }, heat: 0 });
-    const here = holder('here', 'idle', 90, { heat: 9 });
+    const elsewhere = holder('elsewhere', 'idle', 0, { bytes: { cpu: 90 }, cost: 0 });
+    const here = holder('here', 'idle', 90, { cost: 9 });
     expect(decidePlacement(question(50, [elsewhere, here]))).to.deep.equal({ kind: 'evict', victims: ['here'] });
   });
 
@@ -63,7 +88,7 @@ describe('eviction', () => {
   });
 
   it('keeps bytes for a load that came earlier and is about to be placed', () => {
-    const claims = [{ cuda0: 80 }];
+    const claims = [needs(80)];
     expect(decidePlacement(question(30, [], { claims }))).to.deep.equal({ kind: 'wait' });
     expect(decidePlacement(question(20, [], { claims }))).to.deep.equal({ kind: 'fits' });
     const busyBeside = [holder('leaving', 'leaving', 50), holder('busy', 'busy', 10)];
@@ -73,7 +98,7 @@ describe('eviction', () => {
 
   it('lets a small load pass one that waits for a busy model, if both fit in the end', () => {
     const busy = [holder('busy', 'busy', 60)];
-    const claims = [{ cuda0: 60 }];
+    const claims = [needs(60)];
     expect(decidePlacement(question(40, busy, { claims }))).to.deep.equal({ kind: 'fits' });
     expect(decidePlacement(question(41, busy, { claims }))).to.deep.equal({ kind: 'wait' });
     const kept = [holder('kept', 'kept', 10), holder('busy', 'busy', 50)];
@@ -105,39 +130,46 @@ describe('eviction', () => {
   });
 
   it('reckons with what a process takes beyond its plan', () => {
-    const devices = [{ ...GPU, freeBytes: 50, overheadBytes: 20 }];
-    expect(decidePlacement(question(30, [], { devices }))).to.deep.equal({ kind: 'fits' });
-    expect(decidePlacement(question(31, [], { devices }))).to.include({ kind: 'never', roomBytes: 30 });
+    const devices = [{ ...GPU, freeBytes: 50 }];
+    const ask = (bytes: number): unknown =>
+      decidePlacement({ ...question(0, [], { devices }), needs: needs(bytes, 20) });
+    expect(ask(30)).to.deep.equal({ kind: 'fits' });
+    expect(ask(31)).to.include({ kind: 'never', neededBytes: 51, roomBytes: 50 });
   });
 
-  it('lets use fade by half each half-life', () => {
-    const often = [0, 0, 0, 0].reduce((heat, at) => warmed(heat, at, 1000), COLD);
-    const once = warmed(COLD, 3000, 1000);
-    expect(heatAt(often, 0, 1000)).to.equal(4);
-    expect(heatAt(often, 3000, 1000)).to.equal(0.5);
-    expect(heatAt(once, 3000, 1000)).to.be.above(heatAt(often, 3000, 1000));
+  it('leaves free what a loaded model has not touched yet', () => {
+    const devices = [{ ...GPU, freeBytes: 30 }];
+    const half = holder('half', 'kept', 40, { present: { cuda0: 20 }, missing: { cuda0: 20 } });
+    expect(decidePlacement(question(10, [half], { devices }))).to.deep.equal({ kind: 'fits' });
+    expect(decidePlacement(question(11, [half], { devices }))).to.include({ kind: 'never', code: 'out_of_memory' });
+    const idle = { ...half, standing: 'idle' } as const;
+    expect(decidePlacement(question(50, [idle], { devices })), 'and gets back what it did').to.include({
+      kind: 'evict',
+    });
+    expect(decidePlacement(question(51, [idle], { devices }))).to.include({ kind: 'never', roomBytes: 50 });
   });
 
   it('frees enough with idle ones only, needs each victim, and never gives up while a set of idle ones would do', () => {
     const standing = fc.constantFrom<HolderStanding>('kept', 'idle', 'idle', 'busy');
     const holders = fc
-      .array(fc.record({ standing, gpu: fc.nat(30), cpu: fc.nat(30), heat: fc.nat(5) }), { maxLength: 6 })
+      .array(fc.record({ standing, gpu: fc.nat(30), cpu: fc.nat(30), cost: fc.nat(5) }), { maxLength: 6 })
       .map((list) =>
-        list.map(({ standing: how, gpu, cpu, heat }, index): Holder => ({
-          ...{ id: `h${index}`, standing: how, heat, allocated: true },
-          bytes: { cuda0: gpu, cpu },
-        })),
+        list.map(({ standing: how, gpu, cpu, cost }, index) =>
+          holder(`h${index}`, how, 0, { bytes: { cuda0: gpu, cpu }, cost }),
+        ),
       );
-    const needs = fc.record({ cuda0: fc.nat(110), cpu: fc.nat(110) });
+    const bytes = fc.record({ cuda0: fc.nat(110), cpu: fc.nat(110) });
     fc.assert(
-      fc.property(holders, needs, (list, wanted) => {
-        const asked = { ...question(0, list), needs: wanted };
+      fc.property(holders, bytes, (list, wanted) => {
+        const asked = { ...question(0, list), needs: { booked: wanted, taken: wanted } };
         const room = (gone: readonly string[], device: 'cuda0' | 'cpu'): number =>
           100 - list.filter(({ id }) => !gone.includes(id)).reduce((sum, { bytes }) => sum + (bytes[device] ?? 0), 0);
         const enough = (gone: readonly string[]): boolean =>
           (['cuda0', 'cpu'] as const).every((id) => wanted[id] === 0 || wanted[id] <= room(gone, id));
         const idsOf = (...names: HolderStanding[]): string[] =>
           list.filter((entry) => names.includes(entry.standing)).map(({ id }) => id);
+        const costOf = (ids: readonly string[]): number =>
+          list.filter(({ id }) => ids.includes(id)).reduce((sum, { cost }) => sum + cost, 0);
         const answer = decidePlacement(asked);
         switch (answer.kind) {
           case 'fits':
@@ -146,6 +178,9 @@ describe('eviction', () => {
           case 'evict':
             expect(idsOf('idle')).to.include.members([...answer.victims]);
             expect(enough(answer.victims)).to.equal(true);
+            for (const set of subsetsOf(idsOf('idle'))) {
+              if (enough(set)) expect(costOf(answer.victims), 'the cheapest set').to.be.at.most(costOf(set));
+            }
             for (const one of answer.victims) expect(enough(answer.victims.filter((id) => id !== one))).to.equal(false);
             return;
           case 'wait':

@@ -21,6 +21,12 @@ export interface FakeScript {
   devices: DeviceInfo[];
   /** Bytes on the CPU by file; 1 MiB when absent. */
   bytes: Record<string, number>;
+  /** Bytes on 'cuda0' by file; none when absent. */
+  gpuBytes: Record<string, number>;
+  /** What a loaded host is seen to take beyond its plan, by device. */
+  beyondPlan: Record<string, number>;
+  /** What others use of a device, what hosts left behind included. */
+  foreign: Record<string, number>;
   /** What planning a file fails with. */
   planErrors: Record<string, LlamaestroError>;
   /** How long a load takes; Infinity: until the test ends it. */
@@ -109,7 +115,7 @@ export class FakeHost {
     const { load } = this;
     const facts =
       this.state === 'ready' && load !== undefined
-        ? { info: infoOf(load), allocated: this.node.planOf(load), generatedTokens: this.generatedTokens }
+        ? { info: infoOf(load), allocated: this.node.reportOf(load), generatedTokens: this.generatedTokens }
         : {};
     const event: HostEvent = {
       ...{ v: 1, hid: this.hid, nid: this.node.nid, state: this.state, running: 0, waiting: 0, steps: 0 },
@@ -147,8 +153,11 @@ export class FakeNode {
   readonly hosts: FakeHost[] = [];
   readonly commands: NodeCommand[] = [];
   readonly script: FakeScript = {
-    devices: [{ id: 'cpu', kind: 'cpu', description: 'fake', totalBytes: 1024 * MIB, freeBytes: 1024 * MIB }],
+    devices: [{ id: 'cpu', kind: 'cpu', description: 'fake', totalBytes: 2048 * MIB, freeBytes: 2048 * MIB }],
     bytes: {},
+    gpuBytes: {},
+    beyondPlan: {},
+    foreign: {},
     planErrors: {},
     loadMs: 100,
     loadErrors: {},
@@ -191,12 +200,38 @@ export class FakeNode {
   }
 
   planOf({ file, contextTokens = 512, slots = 1 }: LoadOptions): MemoryPlan {
-    const bytes = this.script.bytes[file] ?? MIB;
+    const { bytes: onCpu, gpuBytes } = this.script;
+    const bytes = { cpu: onCpu[file] ?? MIB, cuda0: gpuBytes[file] ?? 0 };
+    const rows = Object.entries(bytes).filter(([, count]) => count > 0);
     return {
-      devices: [{ device: 'cpu', weightsBytes: bytes, kvBytes: 0, computeBytes: 0 }],
-      ...{ outputBytes: 0, estimatedExtraBytes: 0, totalBytes: bytes, gpuLayers: 0, simulatedMs: 1 },
+      devices: rows.map(([device, weightsBytes]) => ({ device, weightsBytes, kvBytes: 0, computeBytes: 0 })),
+      ...{ outputBytes: 0, estimatedExtraBytes: 0, totalBytes: bytes.cpu + bytes.cuda0, gpuLayers: 0, simulatedMs: 1 },
+      build: 'fake 1',
       ...{ contextTokens, slots, contextTokensPerSlot: Math.floor(contextTokens / slots) },
     };
+  }
+
+  /** What a loaded host says about its memory. */
+  reportOf(load: LoadOptions): MemoryPlan {
+    const plan = this.planOf(load);
+    const observed = plan.devices.map(({ device, weightsBytes }) => ({
+      ...{ device, plannedBytes: weightsBytes, allocatedBytes: weightsBytes },
+      observedBytes: weightsBytes + (this.script.beyondPlan[device] ?? 0),
+    }));
+    return { ...plan, observed };
+  }
+
+  /** Free bytes as they are with the hosts that live and have a model. */
+  devicesNow(): DeviceInfo[] {
+    const loaded = this.hosts.filter((host) => host.isAlive && host.state === 'ready');
+    return this.script.devices.map((device) => {
+      const taken = loaded.map(({ load }) => {
+        const rows = load === undefined ? [] : (this.reportOf(load).observed ?? []);
+        return rows.find((row) => row.device === device.id)?.observedBytes ?? 0;
+      });
+      const used = taken.reduce((sum, bytes) => sum + bytes, this.script.foreign[device.id] ?? 0);
+      return { ...device, freeBytes: Math.max(0, device.freeBytes - used) };
+    });
   }
 
   reportExit(hid: string, signal: string | null, lastWords: string): void {
@@ -218,7 +253,7 @@ export class FakeNode {
         this.hosts.find(({ hid }) => hid === command.hid)?.die();
         return {};
       case 'devices':
-        return { devices: this.script.devices };
+        return { devices: this.devicesNow() };
       case 'plan': {
         const error = this.script.planErrors[command.load.file];
         if (error !== undefined) throw error;

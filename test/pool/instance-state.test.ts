@@ -1,7 +1,5 @@
 /** Every state against every event, then the lives that matter as walks. */
 import { expect } from 'chai';
-import { LlamaestroError } from '../../src/base/errors.js';
-import type { Failure } from '../../src/pool/failure.js';
 import {
   UNLOADED,
   wakeAtMs,
@@ -11,61 +9,8 @@ import {
   type InstanceState,
 } from '../../src/pool/instance.js';
 import { transition } from '../../src/pool/instance-state.js';
+import { context, EVENTS, NOW, STATES } from './instance-cases.js';
 import { DEFAULT_LIMITS } from '../../src/pool/limits.js';
-
-const NOW = 100_000;
-const crashError = new LlamaestroError('host_lost', 'gone');
-const badFile = new LlamaestroError('model_unusable', 'damaged');
-const switching = new LlamaestroError('profile_switching', 'the model left the profile');
-const closing = new LlamaestroError('draining', 'the server is stopping');
-const noMemory = new LlamaestroError('out_of_memory', 'no memory');
-const crashed: Failure = { error: crashError, crash: true, deterministic: false, failures: 1, retryAtMs: NOW + 1000 };
-const unusable: Failure = { error: badFile, crash: false, deterministic: true, failures: 1, retryAtMs: NOW + 1000 };
-
-const context: InstanceContext = {
-  nowMs: NOW,
-  jitter: 0.5,
-  wanted: true,
-  waiting: 1,
-  leased: 0,
-  idleUntilMs: undefined,
-  loadTimeoutMs: 120_000,
-  limits: DEFAULT_LIMITS,
-};
-
-const heard = { type: 'heard', hid: 'h', loadFraction: 0, stalledMs: 0 } as const;
-const STATES = {
-  unloaded: UNLOADED,
-  placing: { name: 'starting', step: 'placing', failures: 0 },
-  spawning: { name: 'starting', step: 'spawning', hid: 'h', failures: 0, deadlineAtMs: NOW },
-  loading: { name: 'loading', hid: 'h', failures: 0, fraction: 0.2, progressAtMs: NOW - 30_000, deadlineAtMs: NOW + 1 },
-  ready: { name: 'ready', hid: 'h', failures: 0, sinceMs: NOW - 9000, heardAtMs: NOW - 6000 },
-  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, heardAtMs: NOW - 6000, cause: switching },
-  stopping: { name: 'stopping', hid: 'h', killAtMs: NOW },
-  stoppingFailed: { name: 'stopping', hid: 'h', killAtMs: NOW + 1, failure: unusable },
-  failed: { name: 'failed', failure: crashed },
-  failedForGood: { name: 'failed', failure: unusable },
-} as const satisfies Record<string, InstanceState>;
-
-const EVENTS = {
-  demand: { type: 'demand' },
-  placed: { type: 'placed', hid: 'h' },
-  placementFailed: { type: 'placement-failed', error: badFile },
-  spawnFailed: { type: 'spawn-failed', hid: 'h', error: noMemory },
-  heardIdle: { ...heard, host: 'idle' },
-  heardLoading: { ...heard, host: 'loading', loadFraction: 0.5 },
-  heardReady: { ...heard, host: 'ready' },
-  heardDraining: { ...heard, host: 'draining' },
-  heardFailed: { ...heard, host: 'failed', error: noMemory },
-  heardStalled: { ...heard, host: 'ready', stalledMs: 60_000 },
-  loadRefused: { type: 'load-refused', hid: 'h', error: badFile },
-  exited: { type: 'exited', hid: 'h', how: 'was ended by SIGKILL', asTold: false },
-  evict: { type: 'evict' },
-  unload: { type: 'unload', cause: switching },
-  shutdown: { type: 'shutdown', cause: closing },
-  tick: { type: 'tick', lateMs: 0 },
-  lateTick: { type: 'tick', lateMs: 501 },
-} as const satisfies Record<string, InstanceEvent>;
 
 type StateName = keyof typeof STATES;
 type EventName = keyof typeof EVENTS;
@@ -88,6 +33,7 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     unload: 'stopping: kill',
     shutdown: 'stopping: kill',
     tick: 'stopping failed: failed kill',
+    demand: 'spawning:',
     lateTick: 'spawning:',
   },
   loading: {
@@ -97,6 +43,7 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     heardFailed: 'stopping failed: failed reject',
     loadRefused: 'stopping failed: failed reject kill',
     exited: 'failed: failed release',
+    demand: 'loading:',
     unload: 'stopping: shut exit',
     shutdown: 'stopping: shut exit',
     tick: 'stopping failed: failed kill',
@@ -110,6 +57,7 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     heardFailed: 'stopping failed: failed lose kill',
     heardStalled: 'stopping failed: failed lose kill',
     exited: 'failed: failed lose release',
+    evict: 'stopping: shut exit',
     unload: 'stopping: shut exit',
     shutdown: 'stopping: lose exit',
     tick: 'stopping failed: failed lose kill',
@@ -126,6 +74,21 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     exited: 'placing: lose release place',
     shutdown: 'stopping: lose exit',
     tick: 'stopping: lose kill',
+    lateTick: 'draining:',
+  },
+  yielding: {
+    demand: 'stopping: shut exit',
+    heardIdle: 'draining:',
+    heardLoading: 'draining:',
+    heardReady: 'draining:',
+    heardDraining: 'draining:',
+    heardFailed: 'stopping: lose kill',
+    heardStalled: 'stopping: lose kill',
+    exited: 'placing: lose release place',
+    reprieve: 'ready: resume',
+    unload: 'stopping: shut exit',
+    shutdown: 'stopping: lose exit',
+    tick: 'same',
     lateTick: 'draining:',
   },
   stopping: { exited: 'placing: release place', tick: 'stopping: kill', lateTick: 'stopping: kill' },
@@ -162,7 +125,6 @@ describe('instance-state', () => {
     for (const [eventName, event] of Object.entries(EVENTS)) {
       const expected = TABLE[stateName as StateName][eventName as EventName] ?? INERT;
       it(`${stateName} on ${eventName}: ${expected}`, () => {
-        // An eviction takes only what nobody waits for; the rest of the table has one waiter.
         expect(shown(state, transition(state, event, context))).to.equal(expected);
       });
     }
@@ -187,8 +149,37 @@ describe('instance-state', () => {
     });
   });
 
-  it('goes on with a load whose waiters left', () => {
-    expect(step(STATES.loading, EVENTS.demand, { wanted: false, waiting: 0 })).to.equal(STATES.loading);
+  it('goes on for a moment with a load whose waiters left, then gives it up', () => {
+    const alone = { wanted: false, waiting: 0 };
+    const loading = { ...STATES.loading, progressAtMs: NOW, deadlineAtMs: NOW + 1e6 };
+    for (const [state, ending] of [
+      [loading, ['shut', 'exit']],
+      [{ ...STATES.spawning, deadlineAtMs: NOW + 1e6 }, ['kill']],
+    ] as const) {
+      const left = step(state, EVENTS.demand, alone);
+      const later = { ...alone, nowMs: NOW + DEFAULT_LIMITS.unwantedLoadMs };
+      expect(wakeAtMs(left, { ...context, ...alone })).to.equal(later.nowMs);
+      expect(step(left, EVENTS.demand, later), 'asked again by nobody').to.deep.equal(left);
+      expect(step(left, EVENTS.tick, { ...later, nowMs: later.nowMs - 1 }).name).to.equal(state.name);
+      expect(effectsOf(left, EVENTS.tick, later)).to.deep.equal(ending);
+      expect(effectsOf(left, { type: 'tick', lateMs: Infinity }, later), 'also while deaf').to.deep.equal(ending);
+      const back = step(left, EVENTS.demand, { nowMs: later.nowMs - 1 });
+      expect(step(back, EVENTS.tick, { nowMs: NOW + 10_000 }).name).to.equal(state.name);
+    }
+    const unwanted = step(STATES.spawning, EVENTS.demand, alone);
+    expect(step(unwanted, EVENTS.heardIdle, alone)).to.include({ name: 'loading', unwantedAtMs: NOW });
+  });
+
+  it('gives a load that goes on the time that its rest may take, up to a last moment', () => {
+    const deadlineAfter = (loadFraction: number, more: Partial<InstanceContext> = {}): unknown => {
+      const state = step(STATES.loading, { ...EVENTS.heardLoading, loadFraction }, more);
+      return state.name === 'loading' ? state.deadlineAtMs - NOW : state.name;
+    };
+    expect(deadlineAfter(0.5)).to.equal(60_000);
+    expect(deadlineAfter(0.99)).to.equal(DEFAULT_LIMITS.loadStallMs);
+    expect(deadlineAfter(0.5, { loadTimeoutMs: 1e9 })).to.equal(1e6);
+    const long = { ...STATES.loading, deadlineAtMs: NOW + 500_000 };
+    expect(step(long, EVENTS.heardLoading)).to.include({ deadlineAtMs: NOW + 500_000 });
   });
 
   it('waits for leases when it unloads, and cuts them at the deadline only', () => {
@@ -201,10 +192,19 @@ describe('instance-state', () => {
     expect(effectsOf(heardLater, EVENTS.demand, { leased: 0 })).to.deep.equal(['shut', 'exit']);
   });
 
-  it('evicts only what is idle', () => {
-    expect(step(STATES.ready, EVENTS.evict, { leased: 1, waiting: 0 }).name).to.equal('ready');
-    expect(step(STATES.ready, EVENTS.evict, { leased: 0, waiting: 1 }).name).to.equal('ready');
-    expect(step(STATES.ready, EVENTS.evict, { leased: 0, waiting: 0 }).name).to.equal('stopping');
+  it('makes room at once when idle, and after what runs when in use', () => {
+    expect(effectsOf(STATES.ready, EVENTS.evict, { waiting: 0 })).to.deep.equal(['shut', 'exit']);
+    const leased = { leased: 1 };
+    const ready = { ...STATES.ready, heardAtMs: NOW };
+    const yielding = step(ready, EVENTS.evict, leased);
+    expect(yielding).to.include({ name: 'draining', deadlineAtMs: Infinity });
+    expect(step(yielding, EVENTS.tick, { ...leased, nowMs: NOW + 4000 })).to.equal(yielding);
+    expect(effectsOf(yielding, EVENTS.demand)).to.deep.equal(['shut', 'exit']);
+    const rescued = step(yielding, EVENTS.reprieve, leased);
+    expect(rescued).to.deep.equal(ready);
+    const told = step(yielding, EVENTS.unload, leased);
+    expect(told).to.include({ name: 'draining', deadlineAtMs: NOW + DEFAULT_LIMITS.drainMs });
+    expect(step(told, EVENTS.reprieve, leased), 'told to go, it goes').to.equal(told);
   });
 
   it('unloads at the end of idleness, not before', () => {

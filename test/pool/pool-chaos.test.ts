@@ -75,7 +75,7 @@ class Chaos {
   private check(): void {
     const living = this.bench.node.hosts.filter((host) => host.isAlive);
     const bytes = living.reduce((sum, { label }) => sum + (BYTES[label] ?? 0), 0);
-    const { cpu: bookedBytes = 0 } = this.bench.pool.status().nodes[0]?.bookedBytes ?? {};
+    const { cpu: bookedBytes = 0 } = this.bench.held;
     expect(bytes, 'bytes of all processes are booked').to.be.at.most(bookedBytes);
     expect(bookedBytes).to.be.at.most(BUDGET);
     for (const { name, leased, slots } of this.bench.pool.status().models) {
@@ -108,7 +108,7 @@ class Chaos {
     await bench.clock.run(20_000);
     await closed;
     expect(bench.node.hosts.filter((host) => host.isAlive)).to.deep.equal([]);
-    expect(bench.pool.status().nodes[0]?.bookedBytes).to.deep.equal({ cpu: 0 });
+    expect(bench.held).to.deep.equal({ cpu: 0 });
   }
 }
 

@@ -96,7 +96,7 @@ describe('pool: loading', () => {
     await bench.until('a', 'failed');
     await settle();
     expect(codeOf(asked.error)).to.equal('no_host');
-    expect(bench.pool.status().nodes[0]?.bookedBytes).to.deep.equal({ cpu: 0 });
+    expect(bench.held).to.deep.equal({ cpu: 0 });
     bench.node.script.spawnError = undefined;
     expect((await bench.lease('a')).model).to.equal('a');
   });

@@ -51,7 +51,7 @@ describe('config', () => {
     });
   });
 
-  for (const text of ['cpu', 'cpu=', 'cpu=lots', '=2GiB', 'cpu=-1GiB', 'cpu=2gib']) {
+  for (const text of ['cpu', 'cpu=', 'cpu=lots', '=2GiB', 'cpu=-1GiB', 'cpu=2gib', 'cpu=1GiB,cpu=2GiB']) {
     it(`refuses the device limit "${text}" and names the variable`, () => {
       const error = refusal(() => parseDeviceLimits(text));
       expect(error).to.include({ code: 'invalid_request', param: 'LLAMAESTRO_DEVICE_LIMITS' });

@@ -84,7 +84,9 @@ export class SimGateway {
     const shared = { bus, clock, random, log };
     this.agent = new NodeAgent({ ...shared, nid, spawner: this.spawner, deviceProbe, identify });
     const node = nodeClient(bus, nid, DEFAULT_LIMITS);
-    const pool = createPool({ ...shared, gid, node, limits: { maxWaiting: 6 } });
+    // All bytes of the simulated device are the models'.
+    const limits = { maxWaiting: 6, cpuHeadroomBytes: 0, cpuOverheadBytes: 0 };
+    const pool = createPool({ ...shared, gid, node, journal: parts.journal, limits });
     this.pool = watchLeases(sabotage.pool?.(pool) ?? pool, { clock, gateway: life, leases });
     this.receiver = new FrameReceiver({ bus, clock: this.requestClock, log, gid });
     const { journal } = parts;

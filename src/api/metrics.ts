@@ -1,0 +1,59 @@
+/**
+ * The figures of memory in the text format that Prometheus reads: what was predicted, what is held, what is seen, by model
+ * and by device. A pure view over the pool's status; counts nothing itself.
+ */
+import { bytesOf, type DeviceBytes } from '../pool/ledger.js';
+import type { ModelStatus, PoolStatus } from '../pool/pool.js';
+
+/** Content type of the format. */
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+function family(name: string, help: string, samples: readonly Sample[]): readonly string[] {
+  const lines = samples.map(({ labels, value }) => {
+    const pairs = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
+    return `${name}{${pairs.join(',')}} ${String(value)}`;
+  });
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...lines];
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+}
+
+function modelSamples({ name, planned, extra, allocated, measured }: ModelStatus): readonly Sample[] {
+  const ofPlan = (plan: typeof planned): DeviceBytes => (plan === undefined ? {} : bytesOf(plan));
+  const kinds = { planned: ofPlan(planned), extra, allocated: ofPlan(allocated), measured };
+  return Object.entries(kinds).flatMap(([kind, bytes]) =>
+    Object.entries(bytes ?? {}).map(([device, value]) => ({ labels: { model: name, device, kind }, value })),
+  );
+}
+
+function deviceSamples({ nid, ledger }: PoolStatus['nodes'][number]): readonly Sample[] {
+  return ledger.flatMap(({ device, ...row }) =>
+    Object.entries(row).map(([kind, value]) => ({
+      labels: { node: nid, device, kind: kind.replace(/Bytes$/, '') },
+      value,
+    })),
+  );
+}
+
+/** The whole text, ending in a new line. */
+export function metricsText({ models, nodes }: PoolStatus): string {
+  const barred = nodes.flatMap(({ nid, ledger, quarantines }) =>
+    ledger.map(({ device }) => ({
+      labels: { node: nid, device },
+      value: Number(quarantines.some((quarantine) => quarantine.device === device)),
+    })),
+  );
+  const lines = [
+    ...family('llamaestro_model_memory_bytes', 'Memory of a model on a device.', models.flatMap(modelSamples)),
+    ...family('llamaestro_device_memory_bytes', 'The account of a device.', nodes.flatMap(deviceSamples)),
+    ...family('llamaestro_device_quarantined', '1 while a device did not return to its ledger.', barred),
+  ];
+  return `${lines.join('\n')}\n`;
+}
