@@ -182,10 +182,14 @@ TEST("template: loops and recursion without end are stopped, and the next render
   Prompt messages;
   messages.kind = Prompt::Kind::Messages;
   messages.messages = {{"user", "Hi"}};
-  for (const char* source :
-       {"{% for i in range(1000000000) %}x{% endfor %}", "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
-        "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
-        "{% if %}", "{{ raise_exception('no') }}", "{{ messages[0]['content'] "}) {
+  std::vector<const char*> bad = {"{% if %}", "{{ raise_exception('no') }}", "{{ messages[0]['content'] "};
+#if !defined(__SANITIZE_THREAD__)  // it remembers every call, and takes all memory for these
+  bad.push_back("{% for i in range(1000000000) %}x{% endfor %}");
+  bad.push_back("{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}");
+  bad.push_back(
+      "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}");
+#endif
+  for (const char* source : bad) {
     const ChatTemplate chat(model.get(), source);
     std::string code = "ok";
     try {
