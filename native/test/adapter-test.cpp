@@ -12,6 +12,7 @@
 
 using namespace llamaestro;
 using tests::AdapterSpec;
+using tests::bitsOf;
 using tests::Driver;
 using tests::Heard;
 using tests::loadOptions;
@@ -68,20 +69,10 @@ SequenceRequest request(const Uses& lora, uint32_t promptTokens = 40, double max
 }
 
 // To the last bit.
-std::string said(const Heard& heard) {
-  std::string text = heard.end.error ? heard.end.error->message : "";
-  for (const LogprobRow& row : heard.logprobs) {
-    char number[60];
-    snprintf(number, sizeof(number), " %u:%a", row.token.id, static_cast<double>(row.token.logprob));
-    text += number;
-  }
-  return text;
-}
-
 std::string alone(LoadOptions options, const SequenceRequest& request) {
   options.prefixCacheBytes = 0;
   Driver driver(options);
-  return said(driver.waitFinished(driver.submit(request)));
+  return bitsOf(driver.waitFinished(driver.submit(request)));
 }
 
 // Where slots share one stream of cells, other cells between one's own change the last digits: a tie may fall
@@ -110,7 +101,7 @@ uint64_t computeBytes(const MemoryPlan& plan) { return plan.devices.back().compu
 
 TEST("adapters: each set says something of its own, and a scale of zero is none at all") {
   Driver driver(options(1));
-  const auto says = [&](const Uses& lora) { return said(driver.waitFinished(driver.submit(request(lora)))); };
+  const auto says = [&](const Uses& lora) { return bitsOf(driver.waitFinished(driver.submit(request(lora)))); };
   LoadOptions plain = options(1);
   plain.adapters.clear();
   const std::string base = alone(plain, request(kNone));
@@ -154,12 +145,12 @@ TEST("adapters: what was computed with one set serves no other one") {
     for (const Uses& lora : {kA, kNone, kB, kHalfA, kBoth}) {
       const Heard first = ask(driver, lora);
       CHECK_EQUAL(first.cachedTokens, 0u);
-      CHECK_EQUAL(said(first), said(ask(cold, lora)));
+      CHECK_EQUAL(bitsOf(first), bitsOf(ask(cold, lora)));
     }
     for (const Uses& lora : {kHalfA, kNone, kA, kB, kBoth}) {
       const Heard again = ask(driver, lora);
       CHECK(again.cachedTokens >= 192);
-      CHECK_EQUAL(said(again), said(ask(cold, lora)));
+      CHECK_EQUAL(bitsOf(again), bitsOf(ask(cold, lora)));
     }
     CHECK(ask(driver, {{"b", 0.0}}).cachedTokens >= 192);
   }
@@ -174,7 +165,7 @@ TEST("adapters: only a prompt of the same set is waited for and taken over while
     for (size_t i = 0; i < ids.size(); ++i) {
       const Heard& heard = driver.waitFinished(ids[i]);
       CHECK_EQUAL(heard.cachedTokens > 0, i == 3);
-      CHECK_EQUAL(said(heard), alone(options(1, model), request(sets[i], 700, 4)));
+      CHECK_EQUAL(bitsOf(heard), alone(options(1, model), request(sets[i], 700, 4)));
     }
   }
 }
@@ -196,7 +187,7 @@ TEST("adapters: a saved prefix comes back for its own set, in an engine that has
   }
   const Heard& same = second.waitFinished(second.submit(request({{"other", {}}}, 600, 4)));
   CHECK(same.cachedTokens >= 384);
-  CHECK_EQUAL(said(same), alone(all, request(kA, 600, 4)));
+  CHECK_EQUAL(bitsOf(same), alone(all, request(kA, 600, 4)));
 }
 
 TEST("adapters: choices, a cancelled neighbour and a parked sequence keep their sets") {
@@ -322,8 +313,8 @@ TEST("adapters: engines with the same ones share weights, others do not") {
   CHECK(planMemory(options(2)).value().sharesWeights);
   Driver second(options(1));
   CHECK(second.engine().memory().sharesWeights);
-  CHECK_EQUAL(said(second.waitFinished(second.submit(request(kB)))),
-              said(first.waitFinished(first.submit(request(kB)))));
+  CHECK_EQUAL(bitsOf(second.waitFinished(second.submit(request(kB)))),
+              bitsOf(first.waitFinished(first.submit(request(kB)))));
   LoadOptions fewer = options(1);
   fewer.adapters.pop_back();
   CHECK(!planMemory(fewer).value().sharesWeights);

@@ -6,6 +6,7 @@
 #include "harness.h"
 
 using namespace llamaestro;
+using tests::bitsOf;
 using tests::Driver;
 using tests::Heard;
 using tests::loadOptions;
@@ -57,16 +58,6 @@ Tokens nextTurn(Tokens tokens, const Heard& answer, const Tokens& question) {
   tokens.insert(tokens.end(), answer.ids.begin(), answer.ids.end());
   tokens.insert(tokens.end(), question.begin(), question.end());
   return tokens;
-}
-
-std::string bits(const Heard& heard) {
-  std::string text;
-  for (const LogprobRow& row : heard.logprobs) {
-    char number[60];
-    snprintf(number, sizeof(number), " %u:%a", row.token.id, static_cast<double>(row.token.logprob));
-    text += number;
-  }
-  return text;
 }
 
 }  // namespace
@@ -187,13 +178,13 @@ TEST("answer reuse: switched off, a turn is bit for bit what it is afresh, and n
       LoadOptions without = options(model);
       without.prefixCacheBytes = 0;
       Driver driver(without);
-      expected = bits(driver.waitFinished(driver.submit(request(turn, 20))));
+      expected = bitsOf(driver.waitFinished(driver.submit(request(turn, 20))));
     }
     Driver driver(options(model, false));
     driver.waitFinished(driver.submit(request(question, 100)));
     const Heard& second = driver.waitFinished(driver.submit(request(turn, 20)));
     CHECK_EQUAL(second.cachedTokens, 256u);
-    CHECK_EQUAL(bits(second), expected);
+    CHECK_EQUAL(bitsOf(second), expected);
   }
   Driver keeps(options("tiny"));
   Driver strict(options("tiny", false));

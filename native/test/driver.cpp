@@ -124,4 +124,19 @@ JobRow Driver::waitJob(uint32_t id) {
   return jobs_[id];
 }
 
+std::string bitsOf(const Heard& heard) {
+  std::string bits = heard.end.error ? heard.end.error->message : heard.text;
+  const auto add = [&](const llamaestro::TokenChance& chance) {
+    char number[60];
+    snprintf(number, sizeof(number), " %u:%a", chance.id, static_cast<double>(chance.logprob));
+    bits += number;
+  };
+  for (const uint32_t id : heard.ids) bits += " " + std::to_string(id);
+  for (const llamaestro::LogprobRow& row : heard.logprobs) {
+    add(row.token);
+    for (const llamaestro::TokenChance& other : row.top) add(other);
+  }
+  return bits;
+}
+
 }  // namespace tests

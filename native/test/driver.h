@@ -59,4 +59,7 @@ class Driver {
 llamaestro::LoadOptions loadOptions(const std::string& model, const std::string& purpose = "generate");
 llamaestro::SequenceRequest textRequest(const std::string& text, double maxTokens);
 
+// Everything that a sequence has said, its log probabilities to the last bit; or why it failed.
+std::string bitsOf(const Heard& heard);
+
 }  // namespace tests

@@ -10,6 +10,7 @@
 #include "harness.h"
 
 using namespace llamaestro;
+using tests::bitsOf;
 using tests::Driver;
 using tests::Heard;
 using tests::loadOptions;
@@ -41,26 +42,11 @@ SequenceRequest request(uint32_t shared, uint32_t total, uint32_t salt, double m
 }
 
 // Everything that was said, to the last bit.
-std::string said(const Heard& heard) {
-  std::string text = heard.text;
-  for (uint32_t id : heard.ids) text += " " + std::to_string(id);
-  for (const LogprobRow& row : heard.logprobs) {
-    char number[40];
-    snprintf(number, sizeof(number), " %a", static_cast<double>(row.token.logprob));
-    text += number;
-    for (const TokenChance& chance : row.top) {
-      snprintf(number, sizeof(number), "/%a", static_cast<double>(chance.logprob));
-      text += number;
-    }
-  }
-  return text;
-}
-
 std::string aloneSays(const SequenceRequest& request) {
   Driver driver(options(1, 0));
   const Heard& heard = driver.waitFinished(driver.submit(request));
   CHECK_EQUAL(heard.cachedTokens, 0u);
-  return said(heard);
+  return bitsOf(heard);
 }
 
 }  // namespace
@@ -79,7 +65,7 @@ TEST("prefix cache: a hit says bit for bit what a miss says, wherever the prompt
     CHECK_EQUAL(heard.end.cachedTokens, one.cached);
     CHECK_EQUAL(heard.end.promptTokens, one.total);
     CHECK_EQUAL(heard.prefilled, one.total);
-    CHECK_EQUAL(said(heard), aloneSays(again));
+    CHECK_EQUAL(bitsOf(heard), aloneSays(again));
   }
   const EngineStats stats = driver.engine().stats();
   CHECK_EQUAL(stats.prefixHits, 7u);
@@ -97,13 +83,13 @@ TEST("prefix cache: an attention without tiles and other chunks keep the bits to
       LoadOptions without = load;
       without.prefixCacheBytes = 0;
       Driver driver(without);
-      first = said(driver.waitFinished(driver.submit(request(600, 647, 1))));
+      first = bitsOf(driver.waitFinished(driver.submit(request(600, 647, 1))));
     }
     Driver driver(load);
     driver.waitFinished(driver.submit(request(600, 647, 0)));
     const Heard& heard = driver.waitFinished(driver.submit(request(600, 647, 1)));
     CHECK(heard.cachedTokens >= 500);
-    CHECK_EQUAL(said(heard), first);
+    CHECK_EQUAL(bitsOf(heard), first);
   }
 }
 
@@ -116,7 +102,7 @@ TEST("prefix cache: requests at once wait for the first and share what it comput
   uint32_t computed = 0;
   for (uint32_t i = 0; i < 6; ++i) {
     const Heard& heard = driver.waitFinished(ids[i]);
-    CHECK_EQUAL(said(heard), alone[i]);
+    CHECK_EQUAL(bitsOf(heard), alone[i]);
     computed += 647 - heard.end.cachedTokens;
   }
   CHECK_EQUAL(computed, 647u + 5 * 71);
@@ -222,7 +208,7 @@ TEST("prefix file: another engine takes over what was saved, and says the same t
   CHECK_EQUAL(driver.engine().restorePrefixes(path).value().tokens, 0u);
   const Heard& heard = driver.waitFinished(driver.submit(request(600, 647, 5)));
   CHECK_EQUAL(heard.cachedTokens, 576u);
-  CHECK_EQUAL(said(heard), expected);
+  CHECK_EQUAL(bitsOf(heard), expected);
   // A smaller budget takes what fits.
   Driver small(options(1, static_cast<double>(saved / 2)));
   CHECK_EQUAL(reasonOf(small.engine().restorePrefixes(path)), "ok");

@@ -7,6 +7,7 @@
 #include "prefix-snapshots.h"
 
 using namespace llamaestro;
+using tests::bitsOf;
 using tests::Driver;
 using tests::Heard;
 using tests::loadOptions;
@@ -35,16 +36,6 @@ SequenceRequest request(uint32_t shared, uint32_t total, uint32_t salt) {
   return request;
 }
 
-std::string said(const Heard& heard) {
-  std::string text;
-  for (const LogprobRow& row : heard.logprobs) {
-    char number[60];
-    snprintf(number, sizeof(number), " %u:%a", row.token.id, static_cast<double>(row.token.logprob));
-    text += number;
-  }
-  return text;
-}
-
 PrefixSnapshot snapshotOf(uint32_t count, size_t bytes, int32_t first = 0) {
   PrefixSnapshot snapshot;
   for (uint32_t i = 0; i < count; ++i) snapshot.tokens.push_back(static_cast<int32_t>(i) + first);
@@ -60,14 +51,14 @@ TEST("prefix states: every architecture says the same with a known beginning, to
     std::string alone;
     {
       Driver driver(options(architecture, 1, 0));
-      alone = said(driver.waitFinished(driver.submit(request(600, 647, 1))));
+      alone = bitsOf(driver.waitFinished(driver.submit(request(600, 647, 1))));
     }
     Driver driver(options(architecture, 2, 256 << 20));
     // One after the other: tokens that are computed together round differently than alone.
     driver.waitFinished(driver.submit(request(600, 610, 0)));
     const Heard& heard = driver.waitFinished(driver.submit(request(600, 647, 1)));
     CHECK_EQUAL(architecture + std::to_string(heard.cachedTokens >= 512), architecture + std::string("1"));
-    CHECK_EQUAL(architecture + said(heard), architecture + alone);
+    CHECK_EQUAL(architecture + bitsOf(heard), architecture + alone);
     // A beginning that ends inside the first one's: only what is there can be taken.
     const Heard& shorter = driver.waitFinished(driver.submit(request(600, 400, 3)));
     CHECK(shorter.cachedTokens <= 384);
