@@ -116,7 +116,9 @@ std::vector<SlotView> DecodeLoop::viewsOfTurn() {
   for (const SequencePtr& sequence : active_) {
     views.push_back(sequence->view());
     views.back().outOfTurn = sequence->space() != turn;
-    if (!views.back().outOfTurn) parts_.model.adapters().apply(parts_.context, sequence->adapters());
+    if (views.back().outOfTurn || appliedSpace_ == turn) continue;
+    parts_.model.adapters().apply(parts_.context, sequence->adapters());
+    appliedSpace_ = turn;
   }
   return views;
 }
@@ -174,11 +176,12 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
   if (outcome == Decoder::Outcome::Done) {
     for (size_t i = 0; i < rows.size(); ++i) pass(owners[i], rows[i]);
   }
+  const bool hadNeighbours = active_.size() > 1;
   endTold();
   if (outcome == Decoder::Outcome::Stopped) return;  // the next step plans the neighbours again
-  if (outcome == Decoder::Outcome::NoRoom && active_.size() > 1) {
-    // Not expected where cells are counted; a sliding window has cells that we do not count.
-    park(active_[*whoGivesWay(claims())]);
+  if (outcome == Decoder::Outcome::NoRoom && hadNeighbours) {
+    // Not expected where cells are counted; a sliding window has cells that we do not count. An end makes room too.
+    if (active_.size() > 1) park(active_[*whoGivesWay(claims())]);
     return;
   }
   if (outcome != Decoder::Outcome::Done) {

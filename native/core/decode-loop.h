@@ -84,6 +84,7 @@ class DecodeLoop : public Loop {
   PrefixCache cache_;
   CellBooks books_;
   AdapterTurns turns_;
+  std::optional<uint64_t> appliedSpace_;  // whose adapters the context has
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside
   std::vector<SequencePtr> active_;   // have a slot

@@ -172,12 +172,17 @@ void PooledLoop::step() {
     for (size_t i = 0; i < places.size(); ++i) {
       places[i].job->nextInput = places[i].input + 1;
       parts_.counters.promptTokens.fetch_add(rows[i].tokens.size());
-      keep(places[i], rows[i].slot);
+      if (!isThere(places[i].job)) continue;
+      try {
+        keep(places[i], rows[i].slot);
+      } catch (...) {
+        finish(places[i].job, currentError());  // its neighbours have their own numbers
+      }
     }
   }
   if (llama_memory_t memory = llama_get_memory(parts_.context)) llama_memory_clear(memory, false);
   for (const Place& place : places) {
-    if (std::find(jobs_.begin(), jobs_.end(), place.job) == jobs_.end()) continue;
+    if (!isThere(place.job)) continue;
     if (outcome == Decoder::Outcome::Failed || outcome == Decoder::Outcome::NoRoom) {
       finish(place.job,
              Error{codes::kInternal, "llama.cpp could not compute this batch: " + lastErrorLine(logBefore), {}, {}});
@@ -186,6 +191,8 @@ void PooledLoop::step() {
     }
   }
 }
+
+bool PooledLoop::isThere(const JobPtr& job) const { return std::find(jobs_.begin(), jobs_.end(), job) != jobs_.end(); }
 
 void PooledLoop::keep(const Place& place, llama_seq_id slot) {
   const uint32_t width = place.job->row.width;

@@ -58,6 +58,7 @@ class PooledLoop : public Loop {
   void endCancelled();
   std::vector<DecodeRow> pack(std::vector<Place>& places);
   void step();
+  bool isThere(const JobPtr& job) const;
   void keep(const Place& place, llama_seq_id slot);
   void finish(const JobPtr& job, const std::optional<Error>& error);
 

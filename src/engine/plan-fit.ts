@@ -111,7 +111,16 @@ class FitSearch {
   private usable(): LoadOptions {
     const { options, budgets } = this.request;
     const all = options.devices ?? this.driver.devices().flatMap(({ id, kind }) => (kind === 'cpu' ? [] : [id]));
-    return { ...options, devices: all.filter((id) => (budgets[id] ?? 0) > 0) };
+    const devices = all.filter((id) => (budgets[id] ?? 0) > 0);
+    const { mainDevice, tensorSplit, ...rest } = options;
+    return {
+      ...rest,
+      devices,
+      ...(mainDevice !== undefined && devices.includes(mainDevice) ? { mainDevice } : {}),
+      ...(tensorSplit === undefined
+        ? {}
+        : { tensorSplit: tensorSplit.filter((_, at) => devices.includes(all[at] ?? '')) }),
+    };
   }
 
   private leastTokens({ tokensPerSlot }: Knobs): number {
@@ -171,8 +180,9 @@ class FitSearch {
   }
 
   private async attempt(knobs: Knobs): Promise<Attempt> {
+    const { contextTokensPerSlot: _wanted, ...usable } = this.usable();
     const options: LoadOptions = {
-      ...this.usable(),
+      ...usable,
       contextTokens: knobs.tokensPerSlot * knobs.slots,
       slots: knobs.slots,
       gpuLayers: knobs.gpuLayers,

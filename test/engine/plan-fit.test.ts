@@ -18,7 +18,13 @@ const embeddingBytes = 50;
 function plannedBytes({ layers, hasExperts }: Shape, options: LoadOptions): MemoryPlan {
   const devices = options.devices ?? [];
   const slots = options.slots ?? 1;
-  const contextTokens = options.contextTokens ?? 4096 * slots;
+  const contextTokens = options.contextTokens ?? (options.contextTokensPerSlot ?? 4096) * slots;
+  if ((options.contextTokensPerSlot ?? 0) * slots > contextTokens) {
+    throw new LlamaestroError('invalid_request', 'slots that hold more than there is');
+  }
+  if ((options.tensorSplit ?? devices).length !== devices.length) {
+    throw new LlamaestroError('invalid_request', 'shares without devices');
+  }
   const gpuLayers = devices.length === 0 ? 0 : Math.min(Number(options.gpuLayers ?? 0), layers + 1);
   const bytes = new Map<string, { weightsBytes: number; kvBytes: number }>([
     ['cpu', { weightsBytes: embeddingBytes, kvBytes: 0 }],
@@ -93,6 +99,22 @@ describe('fit mode', () => {
     expect(reasons).to.have.length(2);
     expect(reasons[0]).to.include('cuda0');
     expect(reasons[1]).to.include('4096');
+  });
+
+  it('shortens it too when it was asked for by the slot', async () => {
+    const { contextTokens: _, ...rest } = options;
+    const wanted = { ...rest, contextTokensPerSlot: 4096 };
+    const budgets = { cpu: plenty, cuda0: 1000 + 4 * 2000 * 10 };
+    const { plan } = await fit(dense, budgets, { options: wanted });
+    expect(plan.contextTokensPerSlot).to.be.within(2000 - 255, 2000);
+  });
+
+  it('leaves the shares of devices without a budget out', async () => {
+    const shape = { ...dense, gpus: ['cuda0', 'cuda1'] };
+    const wanted = { ...options, tensorSplit: [3, 1], mainDevice: 'cuda0' };
+    const { options: chosen } = await fit(shape, { cpu: plenty, cuda1: plenty }, { options: wanted });
+    expect(chosen).to.deep.include({ devices: ['cuda1'], tensorSplit: [1] });
+    expect(chosen).not.to.have.property('mainDevice');
   });
 
   it('gives up slots when the shortest context does not help', async () => {
