@@ -3,6 +3,7 @@ import Koa from 'koa';
 import type { ApiParts } from './api-parts.js';
 import { boundary } from './boundary.js';
 import { infoRoutes } from './info-routes.js';
+import { modelRoutes } from './model-routes.js';
 import { runRoutes } from './run-routes.js';
 
 export function createApp(parts: ApiParts): Koa {
@@ -13,6 +14,7 @@ export function createApp(parts: ApiParts): Koa {
     parts.log.error('koa reported an error', { error: String(error) });
   });
   app.use(boundary(parts.random, parts.log));
-  for (const router of [runRoutes(parts), infoRoutes(parts)]) app.use(router.routes()).use(router.allowedMethods());
+  for (const router of [runRoutes(parts), infoRoutes(parts), modelRoutes(parts)])
+    app.use(router.routes()).use(router.allowedMethods());
   return app;
 }

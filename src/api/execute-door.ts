@@ -75,7 +75,7 @@ function payload(event: RunEvent): Record<string, unknown> {
     case 'queued':
       return { model: event.model, position: event.position, estimated_ms: event.estimatedMs ?? null };
     case 'loading':
-      return { model: event.model, fraction: event.fraction };
+      return { model: event.model, fraction: event.fraction, estimated_ms: event.estimatedMs ?? null };
     case 'prefill':
       return { done_tokens: event.doneTokens, total_tokens: event.totalTokens, cached_tokens: event.cachedTokens };
     case 'delta':

@@ -32,6 +32,12 @@ async function bytesOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** As `readJson`, where nothing at all stands for `{}`. */
+export async function readJsonOrNothing(request: IncomingMessage): Promise<unknown> {
+  const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
+  return encoding === undefined && Number(length ?? 0) === 0 ? {} : readJson(request);
+}
+
 /** The parsed body. `payload_too_large` beyond the limit; `invalid_request` when it is not JSON. */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
   let body: Buffer;

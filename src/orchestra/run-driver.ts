@@ -38,11 +38,11 @@ export function promptHash(prompt: Prompt): string {
   return createHash('sha256').update(JSON.stringify(prompt)).digest('hex');
 }
 
-function queuedEvent(
-  model: string,
-  { position, estimatedMs }: Extract<LeaseProgress, { state: 'queued' }>,
-): RunEventBody {
-  return { type: 'queued', model, position, ...(estimatedMs === undefined ? {} : { estimatedMs }) };
+function waitingEvent(model: string, progress: LeaseProgress): RunEventBody {
+  const { estimatedMs } = progress;
+  const estimate = estimatedMs === undefined ? {} : { estimatedMs };
+  if (progress.state === 'loading') return { type: 'loading', model, fraction: progress.fraction, ...estimate };
+  return { type: 'queued', model, position: progress.position, ...estimate };
 }
 
 /**
@@ -228,8 +228,7 @@ export class RunDriver implements Run {
         onProgress: (progress) => {
           if (this.log.isEnded) return;
           onStage(progress.state === 'loading' ? 'load' : 'queue');
-          if (progress.state === 'loading') this.log.append({ type: 'loading', model, fraction: progress.fraction });
-          else this.log.append(queuedEvent(model, progress));
+          this.log.append(waitingEvent(model, progress));
         },
       },
       this.admitted.profile.timeouts.queueMs,

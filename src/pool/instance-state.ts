@@ -171,7 +171,7 @@ function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: Inst
     case 'evict':
       return makeRoom(state, context);
     case 'unload':
-      return finish(state, context, event.cause);
+      return finish(state, context, event.cause, event.drainMs);
     case 'shutdown':
       return leave(hid, context, event.cause);
     default:
@@ -186,7 +186,7 @@ function whileDraining(state: StateOf<'draining'>, event: InstanceEvent, context
     case 'demand':
       return context.leased === 0 ? leave(hid, context) : stay(state);
     case 'unload':
-      return state.yields === undefined ? stay(state) : finish(state, context, event.cause);
+      return state.yields === undefined ? stay(state) : finish(state, context, event.cause, event.drainMs);
     case 'reprieve':
       if (state.yields === undefined) return stay(state);
       return to({ name: 'ready', hid, heardAtMs: state.heardAtMs, ...state.yields }, { type: 'resume' });
@@ -311,9 +311,10 @@ function finish(
   { hid, heardAtMs }: StateOf<'ready' | 'draining'>,
   context: InstanceContext,
   cause: LlamaestroError,
+  drainMs = context.limits.drainMs,
 ): Transition {
   if (context.leased === 0) return leave(hid, context);
-  const deadlineAtMs = context.nowMs + context.limits.drainMs;
+  const deadlineAtMs = context.nowMs + drainMs;
   return to({ name: 'draining', hid, heardAtMs, deadlineAtMs, cause }, { type: 'shut' });
 }
 

@@ -77,8 +77,8 @@ export type InstanceEvent =
   | { readonly type: 'evict' }
   /** Its bytes are not needed any more. */
   | { readonly type: 'reprieve' }
-  /** Let what runs end, then go. What does not end in time is lost with `cause`. */
-  | { readonly type: 'unload'; readonly cause: LlamaestroError }
+  /** Let what runs end, then go. What does not end within `drainMs`, or the usual time, is lost with `cause`. */
+  | { readonly type: 'unload'; readonly cause: LlamaestroError; readonly drainMs?: number }
   /** Go now; what runs is lost with `cause`. */
   | { readonly type: 'shutdown'; readonly cause: LlamaestroError }
   /** `lateMs`: how much later than asked for; Infinity while the bus is lost. */

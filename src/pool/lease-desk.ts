@@ -7,7 +7,7 @@ import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
 import * as queues from './lease-queue.js';
 import type { Lease, LeaseRequest } from './pool.js';
-import { estimateWaits, REMEMBERED_LEASES } from './wait-estimate.js';
+import { estimateWaits, REMEMBERED_LEASES, restOfLoad, type WaitFacts } from './wait-estimate.js';
 
 export interface AttemptName {
   readonly rid: string;
@@ -276,7 +276,11 @@ export class LeaseDesk {
   }
 
   private tell(waiter: Waiter, fraction: number): void {
-    if (this.waiters.has(waiter.id)) waiter.request.onProgress?.({ state: 'loading', fraction });
+    if (!this.waiters.has(waiter.id)) return;
+    const load = this.loadFacts();
+    const estimatedMs = load === undefined ? undefined : restOfLoad(load);
+    const estimate = estimatedMs === undefined ? {} : { estimatedMs: Math.round(estimatedMs) };
+    waiter.request.onProgress?.({ state: 'loading', fraction, ...estimate });
   }
 
   private tellPositions(): void {
@@ -295,16 +299,23 @@ export class LeaseDesk {
 
   /** For each who waits, in order: milliseconds to the grant, as far as anybody can tell. */
   private estimates(): readonly (number | undefined)[] {
-    const { queue, loading, host, seen } = this;
+    const { queue, host, seen } = this;
     const nowMs = this.parts.clock.nowMs();
-    const { fraction = 0, startedAtMs = nowMs } = loading ?? {};
-    const load = { elapsedMs: nowMs - startedAtMs, fraction, lastMs: seen.loadMs };
+    const load = this.loadFacts();
     const facts = {
       slots: Math.max(1, host === undefined ? this.parts.plannedSlots() : queue.slots),
       leaseMs: seen.leaseMs,
       heldMs: [...this.held.values()].map(({ sinceMs }) => nowMs - sinceMs),
-      ...(host === undefined ? { load } : {}),
+      ...(load === undefined ? {} : { load }),
     };
     return estimateWaits(facts, queue.waiting.length);
+  }
+
+  /** What is known of the load that those who wait wait for; undefined while a host is there. */
+  private loadFacts(): WaitFacts['load'] {
+    if (this.host !== undefined) return undefined;
+    const nowMs = this.parts.clock.nowMs();
+    const { fraction = 0, startedAtMs = nowMs } = this.loading ?? {};
+    return { elapsedMs: nowMs - startedAtMs, fraction, lastMs: this.seen.loadMs };
   }
 }

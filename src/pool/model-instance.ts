@@ -3,16 +3,14 @@
  * writer of this model's state. Knows its queue and its host; where bytes come from is the placer's affair.
  */
 import { toLlamaestroError, LlamaestroError } from '../base/errors.js';
-import type { Logger } from '../base/log.js';
-import type { Clock, Random, Timer } from '../base/ports.js';
+import type { Random, Timer } from '../base/ports.js';
 import type { HostEvent } from '../schema/bus-messages.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { ModelSpec } from '../schema/profile.js';
-import type { Account } from './account.js';
 import type { HolderStanding } from './eviction.js';
 import { describeExit, hostLost } from './failure.js';
 import type { HostClient } from './host-client.js';
-import { HostRecord, observedIn } from './host-record.js';
+import { HostRecord } from './host-record.js';
 import {
   hidOf,
   UNLOADED,
@@ -24,26 +22,20 @@ import {
 import { transition } from './instance-state.js';
 import { modelStatus } from './instance-status.js';
 import { LeaseDesk } from './lease-desk.js';
-import { bytesOf, type DeviceBytes } from './ledger.js';
+import type { DeviceBytes } from './ledger.js';
 import type { PoolLimits } from './limits.js';
-import type { MemoryBook } from './memory-book.js';
 import type { HostExit, NodeAgent } from './node-client.js';
+import { Occupancy, type Departure, type OccupancyParts } from './occupancy.js';
 import type { Placer, Tenant } from './placer.js';
 import type { ModelStatus } from './pool.js';
-import type { ReleaseWatch } from './release-watch.js';
 import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
-export interface InstanceParts {
-  readonly clock: Clock;
+export interface InstanceParts extends OccupancyParts {
   readonly random: Random;
-  readonly log: Logger;
   readonly limits: PoolLimits;
   readonly node: NodeAgent;
   readonly hosts: HostClient;
   readonly placer: Placer;
-  readonly account: Account;
-  readonly releases: ReleaseWatch;
-  readonly book: MemoryBook;
   /** Shared by all CPU hosts of the machine; absent: none. */
   readonly stepLock: string | undefined;
   readonly loadMs: () => number;
@@ -69,6 +61,9 @@ export class ModelInstance implements Tenant {
   private spawnedAtMs = 0;
   private crashes = 0;
   private readonly record = new HostRecord();
+  private readonly occupancy: Occupancy;
+  /** Unloaded by command: not loaded again until somebody asks for it, resident or not. */
+  private isDismissed = false;
   /** Aborts when the present host ends or is given up. */
   private hostEnd = new AbortController();
   private lastError: LlamaestroError | undefined;
@@ -78,13 +73,17 @@ export class ModelInstance implements Tenant {
     private readonly parts: InstanceParts,
   ) {
     const { clock, limits, onBegin } = parts;
+    this.occupancy = new Occupancy(this.record, () => this.currentSpec, parts);
     this.desk = new LeaseDesk(currentSpec.name, {
       clock,
       maxWaiting: limits.maxWaiting,
       plannedSlots: () => this.currentSpec.load.slots ?? 1,
       unlistedMs: limits.unlistedMs,
       onBegin,
-      onChange: () => this.dispatch({ type: 'demand' }),
+      onChange: ({ waiting }) => {
+        if (waiting > 0) this.isDismissed = false;
+        this.dispatch({ type: 'demand' });
+      },
     });
   }
 
@@ -143,6 +142,16 @@ export class ModelInstance implements Tenant {
     this.dispatch({ type: 'unload', cause });
   }
 
+  /** Unloads the host, if there is one, after what runs or `drainMs`; what does not end in time is lost with `cause`. */
+  dismiss(cause: LlamaestroError, drainMs: number | undefined): Promise<Departure> | undefined {
+    this.isDismissed = this.desk.waiting === 0;
+    const departure = this.hid === undefined ? undefined : this.occupancy.departure;
+    // A load that has not begun and is waited for begins all the same.
+    if (departure !== undefined || this.isDismissed)
+      this.dispatch({ type: 'unload', cause, ...(drainMs === undefined ? {} : { drainMs }) });
+    return departure;
+  }
+
   /** Starts what is wanted; harmless at any time. */
   wake(): void {
     this.dispatch({ type: 'demand' });
@@ -181,14 +190,16 @@ export class ModelInstance implements Tenant {
   heard(event: HostEvent): void {
     const { hid, state: host, loadFraction = 0, stalledMs } = event;
     this.record.word = event;
-    if (this.isReady) this.record.measured(this.parts.account.measured(hid, observedIn(event)));
+    if (this.isReady) this.occupancy.heard(hid, event);
     this.desk.listed(event.attempts);
     const error = event.error === undefined ? {} : { error: LlamaestroError.fromWire(event.error) };
     this.dispatch({ type: 'heard', hid, host, loadFraction, stalledMs, ...error });
   }
 
   exited({ hid, exitCode, signal, lastWords }: HostExit): void {
-    this.dispatch({ type: 'exited', hid, how: describeExit(exitCode, signal, lastWords), asTold: exitCode === 0 });
+    const how = describeExit(exitCode, signal, lastWords);
+    this.occupancy.ended(how.split(';')[0] ?? how);
+    this.dispatch({ type: 'exited', hid, how, asTold: exitCode === 0 });
   }
 
   /** After an interruption of the bus: every host gets a fresh period. */
@@ -221,7 +232,7 @@ export class ModelInstance implements Tenant {
     const { clock, random, limits, loadMs } = this.parts;
     const { residency, available, ttlMs } = this.currentSpec;
     const { waiting, leased, idleSinceMs } = this.desk;
-    const isResident = residency === 'resident' && available;
+    const isResident = residency === 'resident' && available && !this.isDismissed;
     const plannedGib = (this.record.plan?.totalBytes ?? 0) / BYTES_PER_GIB;
     return {
       nowMs: clock.nowMs(),
@@ -307,6 +318,7 @@ export class ModelInstance implements Tenant {
       case 'resume':
         return this.desk.resume();
       case 'lose':
+        this.occupancy.cut(this.desk.leased);
         return this.desk.lose(effect.error);
       case 'reject':
         return this.desk.reject(effect.error);
@@ -344,27 +356,11 @@ export class ModelInstance implements Tenant {
   }
 
   private open(hid: string): void {
-    const { record, parts } = this;
-    const { word, plan } = record;
-    const { info, allocated } = word ?? {};
-    const booked = parts.account.entry(hid)?.planned ?? {};
-    const bytes = allocated === undefined ? booked : bytesOf(allocated);
-    const measured = parts.account.commit(hid, bytes, word === undefined ? {} : observedIn(word));
-    if (allocated !== undefined && plan !== undefined && allocated.totalBytes > plan.totalBytes) {
-      const sizes = { plannedBytes: plan.totalBytes, allocatedBytes: allocated.totalBytes };
-      parts.log.warn('a model took more memory than planned', { model: this.name, ...sizes });
-    }
-    record.opened(bytes, measured, parts.clock.nowMs() - this.spawnedAtMs);
-    this.noteMemory(hid);
-    this.desk.open(hid, info?.slots ?? this.currentSpec.load.slots ?? 1, this.loadStartedAtMs);
-    parts.log.info('a model is ready', { model: this.name, hid, pid: record.pid, loadMs: info?.loadMs });
-    void parts.account.glance();
-  }
-
-  private noteMemory(hid: string): void {
-    const { book, clock } = this.parts;
-    const { name, configHash } = this.currentSpec;
-    for (const note of this.record.notes(hid, name, configHash, clock.wallMs())) void book.note(note);
+    const { clock, log } = this.parts;
+    this.occupancy.opened(hid, clock.nowMs() - this.spawnedAtMs);
+    const { word, pid } = this.record;
+    this.desk.open(hid, word?.info?.slots ?? this.currentSpec.load.slots ?? 1, this.loadStartedAtMs);
+    log.info('a model is ready', { model: this.name, hid, pid, loadMs: word?.info?.loadMs });
   }
 
   /** The exit report may be lost with the bus, so a kill also asks whether the process is still there. */
@@ -380,13 +376,9 @@ export class ModelInstance implements Tenant {
   }
 
   private release(hid: string): void {
-    const { account, releases } = this.parts;
-    // Once more, with the most that was seen of it.
-    if (account.entry(hid)?.allocated !== undefined) this.noteMemory(hid);
-    this.record.gone();
     // A queue that was only shut still has its slots: nothing is out any more, so it ends empty.
     this.desk.lose(new LlamaestroError('host_lost', 'the model host is gone'));
-    void releases.released(hid, this.name);
+    this.occupancy.released(hid);
   }
 
   private note(failure: Extract<InstanceEffect, { type: 'failed' }>['failure']): void {

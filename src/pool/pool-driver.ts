@@ -24,6 +24,7 @@ import { Placer } from './placer.js';
 import type { Lease, LeaseRequest, Pool, PoolStatus } from './pool.js';
 import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
+import { unloadModel, type UnloadReport } from './unload.js';
 
 export interface PoolOptions {
   readonly bus: Bus;
@@ -142,6 +143,10 @@ class PoolDriver implements Pool {
     return this.work(model, signal, (hid, timeoutMs, lost) =>
       this.hosts.rerank(hid, query, documents, timeoutMs, lost),
     );
+  }
+
+  async unload(model: string, drainMs?: number): Promise<UnloadReport> {
+    return unloadModel(this.named(model), drainMs, { clock: this.options.clock, account: this.account });
   }
 
   status(): PoolStatus {

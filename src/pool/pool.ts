@@ -7,12 +7,13 @@ import type { EngineInfo, MemoryPlan, DeviceInfo, Prompt } from '../schema/load.
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { DeviceBytes, LedgerRow } from './ledger.js';
 import type { Quarantine } from './release-watch.js';
+import type { UnloadReport } from './unload.js';
 
 /** What a waiter is told while it waits; the last word before the grant is at least one of these or none. */
 export type LeaseProgress =
-  /** `estimatedMs`: probably to the grant; absent while nothing is known to tell it by. */
+  /** `estimatedMs`: probably to the grant, or to the end of the load; absent while nothing is known to tell it by. */
   | { readonly state: 'queued'; readonly position: number; readonly estimatedMs?: number }
-  | { readonly state: 'loading'; readonly fraction: number };
+  | { readonly state: 'loading'; readonly fraction: number; readonly estimatedMs?: number };
 
 export interface LeaseRequest {
   /** Name of a model of the applied profile. */
@@ -99,6 +100,12 @@ export interface Pool {
   embed(model: string, inputs: readonly string[], signal: AbortSignal): Promise<readonly (readonly number[])[]>;
   /** Scores by the model of purpose 'rerank'. */
   rerank(model: string, query: string, documents: readonly string[], signal: AbortSignal): Promise<readonly number[]>;
+  /**
+   * Unloads a model, resident or not, and proves that its memory came back. Requests that run may end within `drainMs` (the
+   * pool's own time when absent), then they are cut off with `draining`; whoever waits is served after the next load.
+   * `model_not_found`, `pinned`.
+   */
+  unload(model: string, drainMs?: number): Promise<UnloadReport>;
   status(): PoolStatus;
   /** Refuses new leases with `draining`; resolves when none is out and none waits. */
   drain(signal?: AbortSignal): Promise<void>;

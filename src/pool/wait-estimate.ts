@@ -1,6 +1,6 @@
 /**
  * How long those who wait for one model will probably wait, from what was seen of it lately: a first come, first served
- * queue before a few slots, each taken for a typical time. Pure. A guess for people, never a reason to refuse anybody.
+ * queue before a few slots, each taken for a typical time. Pure; undefined where nothing is known.
  */
 
 /** Leases whose durations are remembered: enough for a typical time, few enough to follow a change of use. */
@@ -47,7 +47,8 @@ function slotsFree({ slots, heldMs, load }: WaitFacts, typicalMs: number | undef
   });
 }
 
-function restOfLoad({ elapsedMs, fraction, lastMs }: NonNullable<WaitFacts['load']>): number | undefined {
+/** Milliseconds until a load is probably done. */
+export function restOfLoad({ elapsedMs, fraction, lastMs }: NonNullable<WaitFacts['load']>): number | undefined {
   if (fraction > 0) return (elapsedMs * (1 - fraction)) / fraction;
   return lastMs === undefined ? undefined : restOf(lastMs, elapsedMs);
 }

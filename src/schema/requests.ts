@@ -94,3 +94,7 @@ export const CompletionBodyCodec = t.intersection([t.type({ prompt: PromptCodec 
 export const COMPLETION_FIELDS = ['prompt', ...Object.keys(openAiFields)];
 
 export const SwitchBodyCodec = t.type({ name: textOf(1, 4096) });
+
+/** Longest time that an unload may give to what runs. */
+const MAX_DRAIN_MS = 3600 * 1000;
+export const UnloadBodyCodec = t.partial({ drain_ms: optional(numberIn(0, MAX_DRAIN_MS, 'whole')) });

@@ -98,7 +98,7 @@ export type RunEventBody =
     }
   | { readonly type: 'routed'; readonly route: RouteDecision }
   | { readonly type: 'queued'; readonly model: string; readonly position: number; readonly estimatedMs?: number }
-  | { readonly type: 'loading'; readonly model: string; readonly fraction: number }
+  | { readonly type: 'loading'; readonly model: string; readonly fraction: number; readonly estimatedMs?: number }
   | {
       readonly type: 'prefill';
       readonly doneTokens: number;

@@ -116,6 +116,30 @@ describe('e2e: the demo profile', function () {
     }
   });
 
+  it('unloads a model by command, proves that its process is gone, and loads it again for the next request', async () => {
+    const before = (await status()).models.find(({ name }) => name === 'critic');
+    const unload = await fetch(`${gateway.url}/v1/models/critic/unload`, { method: 'POST' });
+    const report = (await unload.json()) as Record<string, unknown> & { devices: Record<string, unknown>[] };
+    expect(report).to.include({ model: 'critic', was_loaded: true, process: 'exited with code 0', cut_requests: 0 });
+    expect(report.devices.map(({ device }) => device)).to.deep.equal(['cpu']);
+    expect(report.devices[0]?.['expected_bytes']).to.be.greaterThan(1_000_000);
+    expect(report['returned'], 'another program may have taken memory meanwhile').to.be.oneOf([true, null]);
+    expect(() => process.kill(before?.pid ?? 0, 0)).to.throw('ESRCH');
+    expect((await run({ task: 'Who are you?', model: 'critic' })).status).to.equal('completed');
+  });
+
+  it('measures what it planned and tells both to Prometheus', async () => {
+    const text = await (await fetch(`${gateway.url}/metrics`)).text();
+    const value = (kind: string): number =>
+      Number(
+        new RegExp(`^llamaestro_model_memory_bytes\\{model="fast",device="cpu",kind="${kind}"\\} (\\d+)$`, 'm').exec(
+          text,
+        )?.[1],
+      );
+    expect(value('planned')).to.equal(value('allocated'));
+    expect(value('measured')).to.be.greaterThan(0);
+  });
+
   it('serves the openai client, streamed and not', async () => {
     const client = new OpenAI({ baseURL: `${gateway.url}/v1`, apiKey: 'none', maxRetries: 0 });
     const messages = [{ role: 'user' as const, content: 'hello' }];

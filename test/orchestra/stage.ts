@@ -175,6 +175,9 @@ export class FakePool implements Pool {
   rerank(): Promise<never> {
     return Promise.reject(new Error('not asked for here'));
   }
+  unload(model: string): ReturnType<Pool['unload']> {
+    return Promise.resolve({ model, cutRequests: 0, devices: [], ms: 0 });
+  }
   status(): { models: []; nodes: [] } {
     return { models: [], nodes: [] };
   }

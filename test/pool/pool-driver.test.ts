@@ -14,6 +14,7 @@ describe('pool: loading', () => {
     expect(bench.model('a').state).to.equal('unloaded');
     const asked = bench.ask('a');
     await bench.until('a', 'loading');
+    const sinceMs = bench.clock.nowMs();
     bench.node.one('a').progress(0.5);
     await bench.until('a', 'ready');
     await settle();
@@ -21,7 +22,7 @@ describe('pool: loading', () => {
     expect(asked.progress).to.deep.equal([
       { state: 'queued', position: 1 },
       { state: 'loading', fraction: 0 },
-      { state: 'loading', fraction: 0.5 },
+      { state: 'loading', fraction: 0.5, estimatedMs: Math.round(sinceMs) },
     ]);
     expect(asked.lease?.loadMs).to.be.above(100);
     expect(asked.lease?.queueMs).to.equal(0);

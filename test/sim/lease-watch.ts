@@ -38,6 +38,7 @@ export function watchLeases(pool: Pool, { clock, gateway, leases }: LeaseWatch):
     count: (model, prompt, signal) => pool.count(model, prompt, signal),
     embed: (model, inputs, signal) => pool.embed(model, inputs, signal),
     rerank: (model, query, documents, signal) => pool.rerank(model, query, documents, signal),
+    unload: (model, drainMs) => pool.unload(model, drainMs),
     status: () => pool.status(),
     drain: (signal) => pool.drain(signal),
     close: () => pool.close(),
