@@ -8,6 +8,16 @@ namespace tests {
 
 using namespace llamaestro;
 
+namespace {
+
+#if defined(__SANITIZE_THREAD__)
+constexpr std::chrono::minutes kPatience(10);  // some of what takes a second takes minutes there
+#else
+constexpr std::chrono::minutes kPatience(1);
+#endif
+
+}  // namespace
+
 LoadOptions loadOptions(const std::string& model, const std::string& purpose) {
   LoadOptions options;
   options.file = modelPath(model);
@@ -103,13 +113,13 @@ void Driver::drain() {
 }
 
 void Driver::waitUntil(const std::function<bool()>& done) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
     drain();
     if (done()) return;
     std::unique_lock<std::mutex> lock(mutex_);
     if (!woken_.wait_until(lock, deadline, [this] { return awake_; }))
-      throw CheckFailed("nothing happened for a minute");
+      throw CheckFailed("nothing happened for " + std::to_string(kPatience.count()) + " minutes");
     awake_ = false;
   }
 }

@@ -38,7 +38,7 @@ class Driver {
   llamaestro::Engine& engine() { return *engine_; }
   // Throws CheckFailed when submit refuses.
   uint32_t submit(const llamaestro::SequenceRequest& request);
-  // Waits (at most a minute) until `done` holds for what was heard; drains events meanwhile.
+  // Waits (a bounded time) until `done` holds for what was heard; drains events meanwhile.
   void waitUntil(const std::function<bool()>& done);
   const Heard& waitFinished(uint32_t id);
   llamaestro::JobRow waitJob(uint32_t id);
