@@ -24,7 +24,7 @@ export interface ManagedHostParts {
 
 export class ManagedHost {
   readonly hid: string;
-  readonly label: string;
+  private name: string;
   /** Settles when the process is gone; undefined when it never existed. Never rejects. */
   readonly gone: Promise<HostExit | undefined>;
   private state: ProcessState = { name: 'starting' };
@@ -38,9 +38,14 @@ export class ManagedHost {
 
   constructor(private readonly parts: ManagedHostParts) {
     this.hid = parts.hid;
-    this.label = parts.label;
+    this.name = parts.label;
     this.lastBeatMs = parts.clock.nowMs();
     this.gone = new Promise((resolve) => (this.settleGone = resolve));
+  }
+
+  /** What the process is used for. */
+  get label(): string {
+    return this.name;
   }
 
   /** 0 until the process exists. */
@@ -68,6 +73,12 @@ export class ManagedHost {
     this.lastBeatMs = this.parts.clock.nowMs();
     this.dispatch({ type: 'spawned', nowMs: this.parts.clock.nowMs() });
     return this.process.pid;
+  }
+
+  /** The process is used for something else now. */
+  relabel(label: string): void {
+    this.name = label;
+    this.process?.relabel(label);
   }
 
   /** Ends the process within `graceMs`: asked first, then SIGTERM, then SIGKILL. Idempotent. */

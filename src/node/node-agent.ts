@@ -90,6 +90,9 @@ export class NodeAgent {
         void host.gone.then((exit) => this.reportGone(host, exit));
         return { pid: await host.start() };
       }
+      case 'relabel':
+        this.hosts.get(command.hid)?.relabel(command.label);
+        return {};
       case 'kill':
         // A host that is not here is as dead as one can be: killing twice is no error.
         this.hosts.get(command.hid)?.kill(command.graceMs);

@@ -2,7 +2,17 @@
  * The log file of one child process: the child writes to it directly, so its last words survive even when nobody reads,
  * and a slow reader never holds it up. This side bounds the file and reads its end. Knows no process.
  */
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { NODE_LIMITS } from '../schema/config.js';
 
@@ -11,16 +21,26 @@ export class ProcessLog {
   readonly fd: number;
   private isClosed = false;
 
+  private path: string;
+
   /** Makes `folder`/`name`.log; an earlier file of that name is kept as `name`.1.log, the one before that is lost. */
-  constructor(folder: string, name: string) {
+  constructor(
+    private readonly folder: string,
+    name: string,
+  ) {
     mkdirSync(folder, { recursive: true });
-    const path = join(folder, `${name}.log`);
-    try {
-      renameSync(path, join(folder, `${name}.1.log`));
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
-    }
-    this.fd = openSync(path, 'a+', 0o600);
+    this.path = this.makeWayFor(name);
+    this.fd = openSync(this.path, 'a+', 0o600);
+  }
+
+  /** The same file under another name, as in the constructor; the child goes on writing to it. */
+  rename(name: string): void {
+    if (this.isClosed || join(this.folder, `${name}.log`) === this.path) return;
+    // A later log may have taken the name: then this file has stepped aside and keeps the name it got.
+    if (statSync(this.path).ino !== fstatSync(this.fd).ino) return;
+    const path = this.makeWayFor(name);
+    renameSync(this.path, path);
+    this.path = path;
   }
 
   /** Cuts a file that grew too long down to its tail. What the child writes in that instant may be lost. */
@@ -45,6 +65,17 @@ export class ProcessLog {
     if (this.isClosed) return;
     this.isClosed = true;
     closeSync(this.fd);
+  }
+
+  /** Path of the file; an earlier one of that name steps aside. */
+  private makeWayFor(name: string): string {
+    const path = join(this.folder, `${name}.log`);
+    try {
+      renameSync(path, join(this.folder, `${name}.1.log`));
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+    }
+    return path;
   }
 
   private tail(maxBytes: number): Buffer {

@@ -51,6 +51,7 @@ export class ProcessSpawner implements Spawner {
         signal: (name) => {
           child.kill(name);
         },
+        relabel: (label) => this.renameLog(output, label),
       };
     } catch (thrown) {
       output.close();
@@ -61,14 +62,21 @@ export class ProcessSpawner implements Spawner {
   }
 
   private openLog(label: string): ProcessLog {
-    const name = `host-${label.replace(/[^A-Za-z0-9._-]/g, '-')}`;
     try {
-      return new ProcessLog(this.options.logFolder, name);
+      return new ProcessLog(this.options.logFolder, logName(label));
     } catch (thrown) {
       throw new LlamaestroError('load_failed', `the log of a host could not be opened: ${String(thrown)}`, {
         cause: thrown,
         remedy: `Make ${this.options.logFolder} writable.`,
       });
+    }
+  }
+
+  private renameLog(output: ProcessLog, label: string): void {
+    try {
+      output.rename(logName(label));
+    } catch (error) {
+      this.options.log.warn('the log of a host keeps its name', { label, error });
     }
   }
 
@@ -98,6 +106,10 @@ export class ProcessSpawner implements Spawner {
       // Already gone, or a sandbox without /proc: the process runs as well without it.
     }
   }
+}
+
+function logName(label: string): string {
+  return `host-${label.replace(/[^A-Za-z0-9._-]/g, '-')}`;
 }
 
 /** The host room's entry, in the form (source or compiled) in which this file runs. */

@@ -23,6 +23,8 @@ export interface HostProcess {
   readonly pid: number;
   /** Does nothing after the exit. */
   signal(name: 'SIGTERM' | 'SIGKILL'): void;
+  /** Names the log file anew. Does nothing after the exit. */
+  relabel(label: string): void;
 }
 
 export interface Spawner {

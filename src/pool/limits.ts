@@ -60,6 +60,11 @@ export interface PoolLimits {
   /** How often a device under quarantine is looked at, and after which time what it misses counts as another's. */
   readonly quarantineLookMs: number;
   readonly quarantineMs: number;
+  /** Hosts without a model that wait for the next load: 0 or 1. */
+  readonly spareHosts: number;
+  /** From the last load to the start of a spare host, and from the end of one that died to the next. */
+  readonly spareDelayMs: number;
+  readonly spareRetryMs: number;
   /** Kept free on the CPU and on each GPU: other programs, growth, and what no simulation sees. */
   readonly cpuHeadroomBytes: number;
   readonly gpuHeadroomBytes: number;
@@ -106,6 +111,9 @@ export const DEFAULT_LIMITS: PoolLimits = {
   settlePollMs: 250,
   quarantineLookMs: 5_000,
   quarantineMs: 600_000,
+  spareHosts: 1,
+  spareDelayMs: 500,
+  spareRetryMs: 60_000,
   cpuHeadroomBytes: 256 * MIB,
   gpuHeadroomBytes: 256 * MIB,
   cpuOverheadBytes: 64 * MIB,

@@ -28,6 +28,7 @@ import type { HostExit, NodeAgent } from './node-client.js';
 import { Occupancy, type Departure, type OccupancyParts } from './occupancy.js';
 import type { Placer, Tenant } from './placer.js';
 import type { ModelStatus } from './pool.js';
+import type { SpareHost } from './spare-host.js';
 import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
 export interface InstanceParts extends OccupancyParts {
@@ -36,6 +37,8 @@ export interface InstanceParts extends OccupancyParts {
   readonly node: NodeAgent;
   readonly hosts: HostClient;
   readonly placer: Placer;
+  /** Where hosts come from. */
+  readonly spare: SpareHost;
   /** Shared by all CPU hosts of the machine; absent: none. */
   readonly stepLock: string | undefined;
   readonly loadMs: () => number;
@@ -336,8 +339,10 @@ export class ModelInstance implements Tenant {
   private async spawn(hid: string): Promise<void> {
     this.spawnedAtMs = this.parts.clock.nowMs();
     try {
-      const { pid } = await this.parts.node.spawn(hid, this.name);
-      if (this.hid === hid) this.record.pid = pid;
+      const { pid, word } = await this.parts.spare.provide(hid, this.name);
+      if (this.hid !== hid) return;
+      this.record.pid = pid;
+      if (word !== undefined) this.heard(word);
     } catch (thrown) {
       const error = toLlamaestroError(thrown);
       // A lost answer is no refusal: the host speaks for itself, or its time to start runs out.

@@ -39,6 +39,8 @@ export interface NodeAgent {
   count(file: string, prompt: Prompt, signal?: AbortSignal): Promise<number>;
   /** Resolves when the process exists; it says 'idle' on the bus when it listens. */
   spawn(hid: string, label: string): Promise<{ readonly pid: number }>;
+  /** Gives a host the name of what it is used for now; an unknown host is no error. */
+  relabel(hid: string, label: string): Promise<void>;
   /** Resolves when the order is given; the end comes through `onExit`. An unknown host is no error. */
   kill(hid: string, graceMs: number): Promise<void>;
   /** Ids of the model hosts that exist. */
@@ -53,7 +55,7 @@ const DevicesReply = replyOf(DevicesCodec);
 const PlanReply = replyOf(MemoryPlanCodec);
 const CountReply = replyOf(TokenizedCodec);
 const SpawnReply = replyOf(SpawnedCodec);
-const KillReply = replyOf(AckCodec);
+const AckReply = replyOf(AckCodec);
 const HostsReply = replyOf(HostsCodec);
 
 type Reply<T> =
@@ -88,8 +90,11 @@ export function nodeClient(
       bodyOf(decode(CountReply, await ask({ op: 'count', file, prompt }, nodeWorkMs, signal), 'internal')).count,
     spawn: async (hid, label) =>
       bodyOf(decode(SpawnReply, await ask({ op: 'spawn', hid, label }, nodeCommandMs), 'internal')),
+    relabel: async (hid, label) => {
+      bodyOf(decode(AckReply, await ask({ op: 'relabel', hid, label }, nodeCommandMs), 'internal'));
+    },
     kill: async (hid, graceMs) => {
-      bodyOf(decode(KillReply, await ask({ op: 'kill', hid, graceMs }, nodeCommandMs), 'internal'));
+      bodyOf(decode(AckReply, await ask({ op: 'kill', hid, graceMs }, nodeCommandMs), 'internal'));
     },
     hosts: async () =>
       bodyOf(decode(HostsReply, await ask({ op: 'hosts' }, nodeCommandMs), 'internal')).hosts.map(({ hid }) => hid),

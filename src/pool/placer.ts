@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.js';
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
-import type { Clock, Random, Timer } from '../base/ports.js';
+import type { Clock, Timer } from '../base/ports.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { Account } from './account.js';
 import { decidePlacement, type HolderStanding, type Needs, type Placement } from './eviction.js';
@@ -39,7 +39,6 @@ export interface Tenant {
 
 export interface PlacerParts {
   readonly clock: Clock;
-  readonly random: Random;
   readonly log: Logger;
   readonly limits: PoolLimits;
   readonly node: NodeAgent;
@@ -47,6 +46,8 @@ export interface PlacerParts {
   readonly releases: ReleaseWatch;
   readonly book: MemoryBook;
   readonly tenants: () => readonly Tenant[];
+  /** Id of the next host. */
+  readonly nextHid: () => string;
 }
 
 /** One that waits for bytes. */
@@ -147,7 +148,7 @@ export class Placer {
   /** Carries a decision out; true when the tenant is out of the line. */
   private settle(waiting: Waiting, placement: Placement): boolean {
     const { tenant, load } = waiting;
-    const { account, random, releases } = this.parts;
+    const { account, releases } = this.parts;
     assert(load !== undefined, 'what is decided was planned');
     const planned = bytesOf(load.plan);
     const barred = releases.quarantines.find(({ device }) => (planned[device] ?? 0) > 0);
@@ -157,7 +158,7 @@ export class Placer {
     }
     switch (placement.kind) {
       case 'fits': {
-        const hid = random.id('hid');
+        const hid = this.parts.nextHid();
         account.reserve(hid, { planned, extra: load.extra });
         this.withdraw(tenant);
         tenant.placed(hid, load.plan, load.extra);

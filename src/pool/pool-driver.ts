@@ -24,6 +24,7 @@ import { Placer } from './placer.js';
 import type { Lease, LeaseRequest, Pool, PoolStatus } from './pool.js';
 import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
+import { SpareHost, spareUse } from './spare-host.js';
 import { unloadModel, type UnloadReport } from './unload.js';
 
 export interface PoolOptions {
@@ -53,6 +54,7 @@ class PoolDriver implements Pool {
   private readonly releases: ReleaseWatch;
   private readonly book: MemoryBook;
   private readonly placer: Placer;
+  private readonly spare: SpareHost;
   private readonly renewals: Renewals;
   private readonly deaf: (() => void)[];
   private profile: Profile | undefined;
@@ -79,7 +81,9 @@ class PoolDriver implements Pool {
     this.book = new MemoryBook(options.journal, log);
     const { releases, book } = this;
     const tenants = (): readonly ModelInstance[] => this.everybody;
-    this.placer = new Placer({ clock, random, log, limits, node, account, releases, book, tenants });
+    this.spare = new SpareHost({ clock, random, log, limits, node });
+    const nextHid = (): string => this.spare.nextHid();
+    this.placer = new Placer({ clock, log, limits, node, account, releases, book, tenants, nextHid });
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>
       this.everybody.map(({ hid, desk: { attempts } }) => ({ hid, attempts })),
     );
@@ -87,7 +91,10 @@ class PoolDriver implements Pool {
     this.deaf = [
       () => events.unsubscribe(),
       node.onAlive(() => (this.nodeHeardAtMs = clock.nowMs())),
-      node.onExit((exit) => this.byHost(exit.hid)?.exited(exit)),
+      node.onExit((exit) => {
+        this.spare.exited(exit.hid);
+        this.byHost(exit.hid)?.exited(exit);
+      }),
       bus.onStatus((status) => this.busChanged(status === 'lost')),
     ];
   }
@@ -191,9 +198,9 @@ class PoolDriver implements Pool {
 
   private makeInstance(spec: ModelSpec): ModelInstance {
     const { clock, random, log, node, stepLock } = this.options;
-    const { limits, hosts, placer, account, releases, book } = this;
+    const { limits, hosts, placer, account, releases, book, spare } = this;
     return new ModelInstance(spec, {
-      ...{ clock, random, log, node, stepLock, limits, hosts, placer, account, releases, book },
+      ...{ clock, random, log, node, stepLock, limits, hosts, placer, account, releases, book, spare },
       loadMs: () => this.profile?.timeouts.loadMs ?? Infinity,
       canHear: () => this.canHear,
       onBegin: () => this.renewals.start(),
@@ -223,6 +230,7 @@ class PoolDriver implements Pool {
       this.options.log.warn('a host event could not be read', { field: toLlamaestroError(thrown).param });
       return;
     }
+    this.spare.heard(event);
     this.byHost(event.hid)?.heard(event);
   }
 
@@ -240,6 +248,7 @@ class PoolDriver implements Pool {
 
   private changed(): void {
     this.leaving = this.leaving.filter((instance) => instance.hid !== undefined);
+    if (!this.draining) this.spare.tend(spareUse(this.instances.map((instance) => instance.status())));
     this.placer.poke();
     for (const listener of [...this.onChanged]) listener();
   }
@@ -286,6 +295,7 @@ class PoolDriver implements Pool {
     this.draining = true;
     const error = new LlamaestroError('draining', 'the server is stopping');
     this.placer.close();
+    this.spare.close();
     for (const instance of this.everybody) instance.shutDown(error);
     const { signal, end } = deadline(this.options.clock, this.limits.closeMs);
     await this.until(() => this.everybody.every(({ hid }) => hid === undefined), signal).catch(() =>

@@ -166,6 +166,7 @@ export type HostEvent = t.TypeOf<typeof HostEventCodec>;
 /** Commands to a node agent. `spawn` answers once the process exists; readiness comes as a HostEvent 'idle'. */
 export const NodeCommandCodec = t.union([
   t.type({ op: t.literal('spawn'), hid: t.string, label: t.string }),
+  t.type({ op: t.literal('relabel'), hid: t.string, label: t.string }),
   t.type({ op: t.literal('kill'), hid: t.string, graceMs: t.number }),
   t.type({ op: t.literal('devices') }),
   t.type({ op: t.literal('plan'), load: LoadOptionsCodec }),

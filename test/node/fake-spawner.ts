@@ -20,6 +20,8 @@ export interface Manners {
 
 export class FakeProcess implements HostProcess {
   readonly signals: string[] = [];
+  /** What it was relabelled to. */
+  readonly labels: string[] = [];
   isGone = false;
 
   constructor(
@@ -49,6 +51,10 @@ export class FakeProcess implements HostProcess {
     if (this.isGone) return;
     this.signals.push(name);
     if (name === 'SIGKILL' || this.manners.ignoresSigterm !== true) this.exit({ exitCode: null, signal: name });
+  }
+
+  relabel(label: string): void {
+    this.labels.push(label);
   }
 
   beat(fields: Partial<Heartbeat> = {}): void {

@@ -109,6 +109,14 @@ describe('NodeAgent', () => {
     expect((await world.ask({ op: 'spawn', hid: 'one-more', label: 'x' })).error.code).to.equal('no_host');
   });
 
+  it('gives a host another label, and takes an unknown one for gone', async () => {
+    await world.spawn();
+    await world.ask({ op: 'relabel', hid: 'h1', label: 'coder' });
+    expect((await world.ask({ op: 'relabel', hid: 'nobody', label: 'x' })).error).to.equal(undefined);
+    expect(world.spawner.last.labels).to.deep.equal(['coder']);
+    expect((await world.ask({ op: 'hosts' })).body.hosts?.[0]).to.include({ label: 'coder' });
+  });
+
   it('names the field of a command it does not understand', async () => {
     const reply = await world.ask({ op: 'kill', hid: 'h1' } as unknown as NodeCommand);
     expect(reply.error).to.include({ code: 'invalid_request', param: 'graceMs' });

@@ -48,6 +48,22 @@ describe('ProcessLog', () => {
     second.close();
   });
 
+  it('goes on under another name, where an earlier file of that name steps aside', () => {
+    const earlier = new ProcessLog(folder, 'host-b');
+    const log = new ProcessLog(folder, 'host-a');
+    writeSync(log.fd, 'one\n');
+    log.rename('host-b');
+    writeSync(log.fd, 'two\n');
+    log.rename('host-b');
+    expect(readdirSync(folder).sort()).to.deep.equal(['host-b.1.log', 'host-b.log']);
+    expect(readFileSync(join(folder, 'host-b.log'), 'utf8')).to.equal('one\ntwo\n');
+    earlier.rename('host-c');
+    expect(readdirSync(folder).sort(), 'it has stepped aside').to.deep.equal(['host-b.1.log', 'host-b.log']);
+    for (const each of [log, earlier]) each.close();
+    log.rename('host-d');
+    expect(log.lastWords()).to.equal('');
+  });
+
   it('cuts a file that grows too long down to its end and goes on there', () => {
     const log = new ProcessLog(folder, 'host-a');
     const path = join(folder, 'host-a.log');

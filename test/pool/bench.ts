@@ -43,7 +43,7 @@ export class Bench {
     const bus = this.network.connect('gateway');
     void this.journal.open();
     this.pool = createPool({
-      ...{ bus, clock, random: seededRandom(seed + 1), gid: 'gw_1', limits },
+      ...{ bus, clock, random: seededRandom(seed + 1), gid: 'gw_1', limits: { spareHosts: 0, ...limits } },
       node: nodeClient(bus, node.nid),
       log: silentLogger,
       journal: this.journal,

@@ -56,7 +56,8 @@ export class FakeHost {
 
   constructor(
     readonly hid: string,
-    readonly label: string,
+    /** What it is used for; a spare one gets another. */
+    public label: string,
     private readonly node: FakeNode,
     private readonly bus: Bus,
   ) {
@@ -248,6 +249,11 @@ export class FakeNode {
         this.hosts.push(new FakeHost(hid, label, this, this.network.connect(hid)));
         if (this.script.mute.includes('spawn')) return new Promise(() => undefined);
         return { pid: 1000 + this.hosts.length };
+      }
+      case 'relabel': {
+        const host = this.hosts.find(({ hid }) => hid === command.hid);
+        if (host !== undefined) host.label = command.label;
+        return {};
       }
       case 'kill':
         this.hosts.find(({ hid }) => hid === command.hid)?.die();

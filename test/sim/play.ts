@@ -1,6 +1,7 @@
 /** Plays one seed from the first request to the last timer, and writes its history. */
 import { toLlamaestroError } from '../../src/base/errors.js';
 import type { RunRecord } from '../../src/journal/journal.js';
+import { SPARE_LABEL } from '../../src/pool/spare-host.js';
 import { visitAgainAndAgain } from './clients.js';
 import type { Sabotage, SimGateway } from './gateway.js';
 import type { History, Visit } from './history.js';
@@ -68,8 +69,9 @@ async function comeToRest(world: World, gateway: SimGateway): Promise<AtRest> {
   const requestTimers = gateway.requestClock.pendingTimers;
   await clock.run(BACKOFF_MS + TTL_MS);
   // All but the resident model have left by now, unless a word got lost once more.
-  await reach(world, () => spawner.hosts.length <= 1, 'hosts do not leave');
-  const hosts = Math.max(0, spawner.hosts.length - 1);
+  const withModel = (): number => spawner.hosts.filter(({ label }) => label !== SPARE_LABEL).length;
+  await reach(world, () => withModel() <= 1, 'hosts do not leave');
+  const hosts = Math.max(0, withModel() - 1);
   const biggest = await loadBiggest(world, gateway);
   return { leased, queued, streams, hosts, requestTimers, biggest };
 }

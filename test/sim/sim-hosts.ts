@@ -35,7 +35,7 @@ const HEARTBEAT_MS = 1000;
 /** One simulated host process. */
 export class SimHost implements HostProcess {
   readonly hid: string;
-  readonly label: string;
+  label: string;
   private readonly clock: ProcessClock;
   private readonly server: HostServer;
   private beat: Timer | undefined;
@@ -77,6 +77,10 @@ export class SimHost implements HostProcess {
   /** Its connection to the bus. */
   get name(): string {
     return `host ${this.request.hid}`;
+  }
+
+  relabel(label: string): void {
+    this.label = label;
   }
 
   signal(name: 'SIGTERM' | 'SIGKILL'): void {
