@@ -133,6 +133,7 @@ void DecodeLoop::step() {
     // A prompt's chunk may take a quarter of a second: what is ready does not wait for it.
     if (call.tokens() > call.rows.size()) parts_.sink.publishNow();
     runCall(call, planned);
+    recountCells();
     // Each call is shown at once: a prompt's chunk behind it must not hold back tokens that are ready.
     parts_.sink.publish();
   }
