@@ -62,7 +62,7 @@ export function samplingOf(fields: SamplingFields): Sampling {
 export function commonOf(
   fields: SamplingFields,
   maxTokens: number | null | undefined,
-): Pick<RunRequest, 'model' | 'sampling' | 'stop' | 'ignoreEos' | 'maxTokens' | 'timeoutMs'> {
+): Pick<RunRequest, 'model' | 'sampling' | 'stop' | 'ignoreEos' | 'maxTokens' | 'timeoutMs' | 'priority' | 'tenant'> {
   const stop = fields.stop ?? [];
   return {
     model: fields.model ?? 'auto',
@@ -71,5 +71,7 @@ export function commonOf(
     ignoreEos: fields.ignore_eos ?? false,
     ...(typeof maxTokens === 'number' ? { maxTokens } : {}),
     ...(typeof fields.timeout_ms === 'number' ? { timeoutMs: fields.timeout_ms } : {}),
+    ...(typeof fields.priority === 'string' ? { priority: fields.priority } : {}),
+    ...(typeof fields.user === 'string' ? { tenant: fields.user } : {}),
   };
 }

@@ -11,15 +11,7 @@ import { problemOf } from './problem.js';
 import { DONE, type Rendering, type SseFrame } from './rendering.js';
 
 /** Fields that change nothing about the answer here. */
-const HARMLESS = [
-  'user',
-  'metadata',
-  'store',
-  'service_tier',
-  'parallel_tool_calls',
-  'safety_identifier',
-  'prompt_cache_key',
-];
+const HARMLESS = ['metadata', 'store', 'service_tier', 'parallel_tool_calls', 'safety_identifier', 'prompt_cache_key'];
 
 /** Fields that would change the answer, with the values that ask for nothing. */
 const REFUSED: Readonly<Record<string, (value: unknown) => boolean>> = {

@@ -237,13 +237,14 @@ export class Attempts {
 
 /** What the engine has to know of a `gen`, and nothing that a newer gateway may have added. */
 function requestOf(gen: Gen): SequenceRequest {
-  const { prompt, maxTokens, stop, ignoreEos, lora } = gen;
+  const { prompt, maxTokens, stop, ignoreEos, priority, lora } = gen;
   return {
     prompt,
     ...samplingOf(gen),
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(stop === undefined ? {} : { stop }),
     ...(ignoreEos === undefined ? {} : { ignoreEos }),
+    ...(priority === undefined ? {} : { priority }),
     ...(lora === undefined ? {} : { lora }),
   };
 }

@@ -75,10 +75,10 @@ export class Admission {
 
   private seatAt(spec: ModelSpec): Promise<Seat> {
     const { clock } = this.parts;
-    const { retries } = this.profile;
     const leftMs = (): number => this.askedAtMs + this.budgetMs - clock.nowMs();
     const { signal } = this.controller;
-    return Promise.race([takeSeat(this.parts, { request: this.request, spec, retries, leftMs }, signal), this.ended]);
+    const { request, profile } = this;
+    return Promise.race([takeSeat(this.parts, { request, spec, profile, leftMs }, signal), this.ended]);
   }
 
   /** Takes timer and listener back. Idempotent. */

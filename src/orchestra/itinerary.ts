@@ -50,7 +50,7 @@ export class Itinerary {
     const { request, profile } = this.asked;
     for (let [spec] = this.rest; spec !== undefined && !signal.aborted; [spec] = this.rest) {
       this.rest = this.rest.slice(1);
-      const seat = await this.seatAt({ request, spec, retries: profile.retries, leftMs }, signal);
+      const seat = await this.seatAt({ request, spec, profile, leftMs }, signal);
       if (seat === undefined) continue;
       const said = fallbackFrom(this.seat.spec.name, error.message);
       this.current = { seat, route: { ...this.route, model: spec.name, ...said } };

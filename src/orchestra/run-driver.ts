@@ -12,6 +12,7 @@ import type { Profile } from '../schema/profile.js';
 import type { Attempt, FinishReason, RunEvent, RunEventBody, RunRequest, RunResult } from '../schema/run.js';
 import { runAttempt, type Outcome, type ProgressFrame } from './attempt.js';
 import { budgetOf, tooLate } from './budget.js';
+import { claimOn, engineLevel } from './claim.js';
 import { Itinerary, type Destination } from './itinerary.js';
 import { waitForLease } from './lease-wait.js';
 import type { OrchestraParts } from './orchestra-parts.js';
@@ -223,7 +224,7 @@ export class RunDriver implements Run {
     return waitForLease(
       this.parts,
       {
-        model,
+        ...claimOn(model, this.admitted.request),
         rid: this.id,
         onProgress: (progress) => {
           if (this.log.isEnded) return;
@@ -253,6 +254,7 @@ export class RunDriver implements Run {
       ...(request.maxTokens === undefined ? {} : { maxTokens: Math.min(request.maxTokens, roomTokens) }),
       stop: request.stop,
       ignoreEos: request.ignoreEos,
+      priority: engineLevel(request),
       ...(spec.lora.length === 0 ? {} : { lora: spec.lora }),
     };
     const { ackMs, tokenMs } = profile.timeouts;

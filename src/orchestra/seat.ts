@@ -4,10 +4,11 @@
  */
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import { sleep, type Clock, type Random } from '../base/ports.js';
-import type { Pool } from '../pool/pool.js';
+import type { Patience, Pool } from '../pool/pool.js';
 import type { Prompt } from '../schema/load.js';
-import type { ModelSpec } from '../schema/profile.js';
+import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
+import { claimOn } from './claim.js';
 import { afterFailure } from './retry-policy.js';
 import { shapeRequest } from './shape-request.js';
 
@@ -44,8 +45,8 @@ export interface SeatQuestion {
   /** As the client sent it. */
   readonly request: RunRequest;
   readonly spec: ModelSpec;
-  /** Attempts after the first. */
-  readonly retries: number;
+  /** Its retries and timeouts count. */
+  readonly profile: Pick<Profile, 'retries' | 'timeouts'>;
   /** Milliseconds until the request's deadline. */
   readonly leftMs: () => number;
 }
@@ -69,11 +70,15 @@ export async function takeSeat(parts: SeatParts, question: SeatQuestion, signal:
   const request = shapeRequest(question.request, spec);
   const shaped = { ...question, request };
   const roomTokens = certainRoom(parts.pool, shaped) ?? (await countedRoom(parts, shaped, signal));
-  if (!parts.pool.admits(spec.name)) {
-    throw new LlamaestroError('queue_full', `the queue of model '${spec.name}' is full`);
-  }
+  const refusal = parts.pool.refusal(claimOn(spec.name, request), patienceOf(question));
+  if (refusal !== undefined) throw refusal;
   signal.throwIfAborted();
   return { spec, request, roomTokens, warnings: warningsFor(request, roomTokens) };
+}
+
+function patienceOf({ profile: { timeouts }, leftMs }: SeatQuestion): Patience {
+  const { queueMs, maxWaitMs = Infinity } = timeouts;
+  return { queueMs, budgetMs: Math.min(leftMs(), maxWaitMs) };
 }
 
 /** The room of a request that is so short that nobody has to count: the first token need not wait for that. */
@@ -94,7 +99,7 @@ async function countedRoom(parts: SeatParts, question: SeatQuestion, signal: Abo
 
 async function count(
   { clock, random, pool }: SeatParts,
-  { request, spec, retries, leftMs }: SeatQuestion,
+  { request, spec, profile: { retries }, leftMs }: SeatQuestion,
   signal: AbortSignal,
 ): Promise<{ readonly tokens: number; readonly contextTokensPerSlot: number }> {
   let lastPauseMs = 0;

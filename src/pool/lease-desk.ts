@@ -5,9 +5,12 @@
 import { assert } from '../base/assert.js';
 import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
+import { USUAL_PRIORITY } from '../schema/run.js';
 import * as queues from './lease-queue.js';
-import type { Lease, LeaseRequest } from './pool.js';
-import { estimateWaits, REMEMBERED_LEASES, restOfLoad, type WaitFacts } from './wait-estimate.js';
+import type { Lease, LeaseClaim, LeaseRequest, Patience } from './pool.js';
+import { shedOf } from './shedding.js';
+import { estimateWaits } from './wait-estimate.js';
+import { WaitRecord } from './wait-record.js';
 
 export interface AttemptName {
   readonly rid: string;
@@ -56,9 +59,7 @@ export class LeaseDesk {
   private readonly waiters = new Map<string, Waiter>();
   private readonly held = new Map<string, HeldLease>();
   private host: OpenHost | undefined;
-  private loading: { readonly fraction: number; readonly startedAtMs: number } | undefined;
-  /** What the guess of a wait is made of. */
-  private seen: { leaseMs: readonly number[]; loadMs: number | undefined } = { leaseMs: [], loadMs: undefined };
+  private readonly record = new WaitRecord();
   private asked = 0;
   private grants = 0;
   private changedAtMs: number;
@@ -77,9 +78,6 @@ export class LeaseDesk {
   get waiting(): number {
     return this.queue.waiting.length;
   }
-  get hasRoom(): boolean {
-    return queues.hasRoom(this.queue);
-  }
   /** Leases granted so far. */
   get granted(): number {
     return this.grants;
@@ -97,12 +95,26 @@ export class LeaseDesk {
     this.model = model;
   }
 
+  /** Why one more would not be let in now; see `Pool.refusal`. */
+  refusal(claim: LeaseClaim, patience: Patience): LlamaestroError | undefined {
+    const asked = claimOf(claim);
+    if (!queues.hasRoom(this.queue, asked.priority)) return this.full();
+    if (this.waiting === 0 && (this.host === undefined || this.leased < this.queue.slots)) return undefined;
+    const position = queues.placeOf(this.queue, asked);
+    const loadMs = this.host === undefined ? this.record.restOfLoadMs(this.parts.clock.nowMs()) : 0;
+    const shed = shedOf({ position, waitMs: this.estimates(position).at(-1), loadMs }, patience);
+    if (shed === undefined) return undefined;
+    const { estimatedMs, budgetMs } = shed;
+    const message = `model '${this.model}' would keep this request waiting for about ${estimatedMs} ms, which is longer than its ${budgetMs} ms`;
+    return new LlamaestroError('queue_full', message, { details: { ...shed } });
+  }
+
   /** A lease; rejects with `queue_full`, the error of `reject`, or the signal's reason, and then nothing is held. */
   ask(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason as Error);
       const id = `${request.rid}#${++this.asked}`;
-      const queue = queues.ask(this.queue, id);
+      const queue = queues.ask(this.queue, { id, ...claimOf(request) });
       if (queue === undefined) return reject(this.full());
       const onAbort = (): void => waiter.desk.abandon(waiter);
       const end = (): void => signal.removeEventListener('abort', onAbort);
@@ -120,7 +132,7 @@ export class LeaseDesk {
       this.queue = queue;
       this.waiters.set(id, waiter);
       this.serve();
-      if (this.loading !== undefined) this.tell(waiter, this.loading.fraction);
+      if (this.record.fraction !== undefined) this.tell(waiter, this.record.fraction);
     });
   }
 
@@ -128,8 +140,7 @@ export class LeaseDesk {
   open(hid: string, slots: number, loadStartedAtMs: number): void {
     const openedAtMs = this.parts.clock.nowMs();
     this.host = { hid, loadStartedAtMs, openedAtMs };
-    this.seen.loadMs = openedAtMs - loadStartedAtMs;
-    this.loading = undefined;
+    this.record.loadEnded(openedAtMs - loadStartedAtMs);
     this.queue = queues.open(this.queue, slots);
     this.serve();
   }
@@ -146,7 +157,7 @@ export class LeaseDesk {
 
   /** Tells everybody who waits how far the load is that began at `startedAtMs`. */
   progress(fraction: number, startedAtMs: number): void {
-    this.loading = { fraction, startedAtMs };
+    this.record.loadGoesOn(fraction, startedAtMs);
     for (const waiter of [...this.waiters.values()]) this.tell(waiter, fraction);
   }
 
@@ -156,7 +167,7 @@ export class LeaseDesk {
     this.held.clear();
     this.queue = queues.lose(this.queue);
     this.host = undefined;
-    this.loading = undefined;
+    this.record.hostLost();
     for (const { lost } of held) lost.abort(error);
     if (held.length > 0) this.changed();
   }
@@ -197,15 +208,18 @@ export class LeaseDesk {
 
   private full(): LlamaestroError {
     const { maxWaiting } = this.parts;
-    const message = `${maxWaiting} requests already wait for model '${this.model}'`;
-    return new LlamaestroError('queue_full', message, { details: { limit: maxWaiting } });
+    const message = `${this.waiting} requests already wait for model '${this.model}'`;
+    const [firstMs] = this.estimates(1);
+    // A place is free when the next in the queue gets its lease.
+    const retry = firstMs === undefined ? {} : { retryAfterMs: firstMs };
+    return new LlamaestroError('queue_full', message, { details: { limit: maxWaiting, ...retry } });
   }
 
   private adopt(waiter: Waiter): void {
     waiter.desk = this;
     waiter.id = `${waiter.request.rid}#${++this.asked}`;
     waiter.toldPosition = 0;
-    const queue = queues.ask(this.queue, waiter.id);
+    const queue = queues.ask(this.queue, { id: waiter.id, ...claimOf(waiter.request) });
     if (queue === undefined) return waiter.refuse(this.full());
     this.queue = queue;
     this.waiters.set(waiter.id, waiter);
@@ -257,8 +271,7 @@ export class LeaseDesk {
       },
       release: () => {
         if (!this.held.has(id)) return;
-        const lastedMs = this.parts.clock.nowMs() - sinceMs;
-        this.seen.leaseMs = [...this.seen.leaseMs, lastedMs].slice(-REMEMBERED_LEASES);
+        this.record.leaseEnded(this.parts.clock.nowMs() - sinceMs);
         this.giveBack(id);
       },
     };
@@ -277,16 +290,15 @@ export class LeaseDesk {
 
   private tell(waiter: Waiter, fraction: number): void {
     if (!this.waiters.has(waiter.id)) return;
-    const load = this.loadFacts();
-    const estimatedMs = load === undefined ? undefined : restOfLoad(load);
+    const estimatedMs = this.record.restOfLoadMs(this.parts.clock.nowMs());
     const estimate = estimatedMs === undefined ? {} : { estimatedMs: Math.round(estimatedMs) };
     waiter.request.onProgress?.({ state: 'loading', fraction, ...estimate });
   }
 
   private tellPositions(): void {
-    if (this.queue.waiting.length === 0) return;
-    const waits = this.estimates();
-    this.queue.waiting.forEach((id, index) => {
+    if (this.waiting === 0) return;
+    const waits = this.estimates(this.waiting);
+    queues.order(this.queue).forEach((id, index) => {
       const waiter = this.waiters.get(id);
       const position = index + 1;
       if (waiter === undefined || waiter.toldPosition === position) return;
@@ -297,25 +309,17 @@ export class LeaseDesk {
     });
   }
 
-  /** For each who waits, in order: milliseconds to the grant, as far as anybody can tell. */
-  private estimates(): readonly (number | undefined)[] {
-    const { queue, host, seen } = this;
+  /** Milliseconds to the grant of each of the first places in the order, as far as anybody can tell. */
+  private estimates(places: number): readonly (number | undefined)[] {
     const nowMs = this.parts.clock.nowMs();
-    const load = this.loadFacts();
-    const facts = {
-      slots: Math.max(1, host === undefined ? this.parts.plannedSlots() : queue.slots),
-      leaseMs: seen.leaseMs,
-      heldMs: [...this.held.values()].map(({ sinceMs }) => nowMs - sinceMs),
-      ...(load === undefined ? {} : { load }),
-    };
-    return estimateWaits(facts, queue.waiting.length);
+    if (this.host === undefined) {
+      return estimateWaits(this.record.withoutHost(this.parts.plannedSlots(), nowMs), places);
+    }
+    const heldMs = [...this.held.values()].map(({ sinceMs }) => nowMs - sinceMs);
+    return estimateWaits(this.record.withHost(this.queue.slots, heldMs), places);
   }
+}
 
-  /** What is known of the load that those who wait wait for; undefined while a host is there. */
-  private loadFacts(): WaitFacts['load'] {
-    if (this.host !== undefined) return undefined;
-    const nowMs = this.parts.clock.nowMs();
-    const { fraction = 0, startedAtMs = nowMs } = this.loading ?? {};
-    return { elapsedMs: nowMs - startedAtMs, fraction, lastMs: this.seen.loadMs };
-  }
+function claimOf({ priority = USUAL_PRIORITY, tenant = '' }: LeaseClaim): queues.Claim {
+  return { priority, tenant };
 }

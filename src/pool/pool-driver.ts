@@ -21,7 +21,7 @@ import { MemoryBook, type NoteKeeper } from './memory-book.js';
 import { ModelInstance } from './model-instance.js';
 import type { NodeAgent } from './node-client.js';
 import { Placer } from './placer.js';
-import type { Lease, LeaseRequest, Pool, PoolStatus } from './pool.js';
+import type { Lease, LeaseClaim, LeaseRequest, Patience, Pool, PoolStatus } from './pool.js';
 import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
 import { SpareHost, spareUse } from './spare-host.js';
@@ -122,8 +122,8 @@ class PoolDriver implements Pool {
     return instance.desk.ask(request, signal);
   }
 
-  admits(model: string): boolean {
-    return this.find(model)?.desk.hasRoom ?? false;
+  refusal(claim: LeaseClaim, patience: Patience): LlamaestroError | undefined {
+    return this.named(claim.model).desk.refusal(claim, patience);
   }
 
   async count(

@@ -2,9 +2,10 @@
  * The pool's public face: who may use which model now. It loads on demand, keeps a bounded queue per model, hands out
  * leases and knows every host. It decides nothing about requests: a lost lease is reported, never retried here.
  */
-import type { WireError } from '../base/errors.js';
+import type { LlamaestroError, WireError } from '../base/errors.js';
 import type { EngineInfo, MemoryPlan, DeviceInfo, Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
+import type { Priority } from '../schema/run.js';
 import type { DeviceBytes, LedgerRow } from './ledger.js';
 import type { Quarantine } from './release-watch.js';
 import type { UnloadReport } from './unload.js';
@@ -15,9 +16,25 @@ export type LeaseProgress =
   | { readonly state: 'queued'; readonly position: number; readonly estimatedMs?: number }
   | { readonly state: 'loading'; readonly fraction: number; readonly estimatedMs?: number };
 
-export interface LeaseRequest {
+/** Who wants to use a model. */
+export interface LeaseClaim {
   /** Name of a model of the applied profile. */
   readonly model: string;
+  /** `USUAL_PRIORITY` when absent. */
+  readonly priority?: Priority;
+  /** Whose request it is: each has equal turns within a class. */
+  readonly tenant?: string;
+}
+
+/** How long a request may wait. */
+export interface Patience {
+  /** In all, the load included. */
+  readonly budgetMs: number;
+  /** For a slot alone. */
+  readonly queueMs: number;
+}
+
+export interface LeaseRequest extends LeaseClaim {
   readonly rid: string;
   readonly onProgress?: (progress: LeaseProgress) => void;
 }
@@ -90,8 +107,12 @@ export interface Pool {
    * `does_not_fit`, `draining`, or the signal's reason; then the request holds nothing.
    */
   lease(request: LeaseRequest, signal: AbortSignal): Promise<Lease>;
-  /** True when a queue has room now; lets admission refuse before accepting. */
-  admits(model: string): boolean;
+  /**
+   * Why a request would not be let in now, for admission: `queue_full` when the queue is, or when the probable wait is longer
+   * than the request may wait (details: position, estimatedMs, budgetMs, retryAfterMs). Throws `model_not_found`. A wait that nobody
+   * can tell refuses no one, nor is anyone refused who would be the first to wait for a load.
+   */
+  refusal(claim: LeaseClaim, patience: Patience): LlamaestroError | undefined;
   /** Exact token count of a prompt and the model's context per slot, whether the model is loaded or not. */
   count(model: string, prompt: Prompt, signal?: AbortSignal): Promise<{ tokens: number; contextTokensPerSlot: number }>;
   /** The model's context per slot when it is loaded, without asking anybody. */

@@ -106,6 +106,7 @@ function timeoutsOf({ flow }: ProfileFile): StageTimeouts {
     text === undefined ? otherwise : durationMs(text);
   return {
     queueMs: ms(written.queue, DEFAULT_QUEUE_MS),
+    ...(written.max_wait === undefined ? {} : { maxWaitMs: durationMs(written.max_wait) }),
     requestMs: ms(written.request, DEFAULT_REQUEST_MS),
     loadMs: ms(written.load, DEFAULT_LOAD_MS),
     ackMs: ms(written.ack, DEFAULT_ACK_MS),

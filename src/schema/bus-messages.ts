@@ -52,6 +52,8 @@ export const GenCodec = t.intersection([
     maxTokens: t.number,
     stop: t.readonlyArray(t.string),
     ignoreEos: t.boolean,
+    /** Inside the engine, -10 … 10; higher ones go first. */
+    priority: t.number,
     /** Adapters that the model was loaded with, and how strongly each counts. */
     lora: t.readonlyArray(t.type({ name: t.string, scale: t.number })),
   }),

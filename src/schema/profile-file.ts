@@ -177,6 +177,7 @@ const RuleCodec = t.partial(
 const TimeoutsCodec = t.partial(
   {
     queue: described(DurationCodec, 'Longest wait for a slot'),
+    max_wait: described(DurationCodec, 'A request that would probably wait longer is refused at once'),
     request: described(DurationCodec, 'A whole request'),
     load: described(DurationCodec, 'A load; each GiB of the model adds to it'),
     ack: described(DurationCodec, 'Until a host answers'),

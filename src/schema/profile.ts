@@ -100,6 +100,8 @@ export interface Route {
 /** Each stage's longest wait, milliseconds. */
 export interface StageTimeouts {
   readonly queueMs: number;
+  /** A request that would probably wait longer is refused at once; absent: what its own time allows. */
+  readonly maxWaitMs?: number;
   readonly requestMs: number;
   readonly loadMs: number;
   readonly ackMs: number;

@@ -3,10 +3,13 @@
  * mean is the doors' business. `null` counts as absent where OpenAI clients send it.
  */
 import * as t from 'io-ts';
-import { numberIn, textOf } from './shape.js';
+import { PRIORITIES } from './run.js';
+import { numberIn, oneOf, textOf } from './shape.js';
 
 /** Largest `max_tokens` anybody may ask for; the slot's context is the real limit. */
 const MAX_TOKENS = 2 ** 24;
+/** Longest name of whose request it is. */
+const MAX_USER_CHARACTERS = 256;
 /** A body holds no more; the model's context is the real limit. */
 const MAX_TASK_CHARACTERS = 2 ** 20;
 /** Stop strings of one request, and the length of each. */
@@ -53,6 +56,8 @@ const samplingFields = {
   timeout_ms: optional(numberIn(1, 24 * 3600 * 1000, 'whole')),
   stream: optional(t.boolean),
   model: optional(textOf(1, 256)),
+  priority: optional(oneOf(PRIORITIES)),
+  user: optional(textOf(1, MAX_USER_CHARACTERS)),
 };
 export const SamplingFieldsCodec = t.partial(samplingFields);
 export type SamplingFields = t.TypeOf<typeof SamplingFieldsCodec>;

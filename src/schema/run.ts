@@ -7,6 +7,12 @@ import type { Usage } from './bus-messages.js';
 import type { Prompt, Sampling } from './load.js';
 import type { Complexity, Kind } from './profile.js';
 
+/** Classes of requests, the most urgent first: somebody waits for it, it is waited for, it may take its time. */
+export const PRIORITIES = ['interactive', 'normal', 'background'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+/** Of a request that names none. */
+export const USUAL_PRIORITY: Priority = 'normal';
+
 /** A valid request: only a door's parser makes one, and nothing after it checks again. */
 export interface RunRequest {
   readonly door: 'execute' | 'chat' | 'completions' | 'internal';
@@ -21,6 +27,10 @@ export interface RunRequest {
   readonly ignoreEos: boolean;
   /** Whole budget; the profile's request timeout when absent. */
   readonly timeoutMs?: number;
+  /** Its class in the queue of its model and inside the engine; `USUAL_PRIORITY` when absent. */
+  readonly priority?: Priority;
+  /** Whose request it is: each has equal turns within a class. Absent: nobody in particular. */
+  readonly tenant?: string;
   readonly onDisconnect: 'cancel' | 'continue';
   /** Sentences about what was ignored or changed; they travel with the answer. */
   readonly warnings: readonly string[];

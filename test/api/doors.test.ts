@@ -60,6 +60,20 @@ describe('api/execute-door', () => {
     expect(all).to.deep.equal(['task', 'messages', 'messages', 'prompt']);
   });
 
+  it('takes a class and whose request it is, and refuses a class that there is not', () => {
+    const { request } = parseExecute({ task: 'hi', priority: 'background', user: 'ann' });
+    expect(request).to.include({ priority: 'background', tenant: 'ann' });
+    expect(parseChat({ messages: [{ role: 'user', content: 'x' }], priority: null }).request).to.not.have.any.keys(
+      'priority',
+      'tenant',
+    );
+    for (const priority of ['urgent', 1]) {
+      const refused = refusal(() => parseExecute({ task: 'hi', priority }));
+      expect([refused.code, refused.param]).to.deep.equal(['invalid_request', 'priority']);
+      expect(refused.message).to.contain('one of interactive, normal, background');
+    }
+  });
+
   it('takes a task as one user message', () => {
     const { request, stream } = parseExecute({ task: 'hi', stream: true, max_tokens: 5, stop: 'END', model: 'coder' });
     expect(stream).to.equal(true);

@@ -22,6 +22,7 @@ interface StatusModel {
   readonly pid: number | null;
   readonly leased: number;
   readonly crashes: number;
+  readonly loads: number;
   readonly memory: {
     readonly planned: { totalBytes: number } | null;
     readonly allocated: { totalBytes: number } | null;
@@ -126,6 +127,18 @@ describe('e2e: the demo profile', function () {
     expect(report['returned'], 'another program may have taken memory meanwhile').to.be.oneOf([true, null]);
     expect(() => process.kill(before?.pid ?? 0, 0)).to.throw('ESRCH');
     expect((await run({ task: 'Who are you?', model: 'critic' })).status).to.equal('completed');
+  });
+
+  it('loads once for fifty requests that come at once, and answers each', async () => {
+    await fetch(`${gateway.url}/v1/models/planner/unload`, { method: 'POST' });
+    const before = (await model('planner'))?.loads ?? 0;
+    const asked = Array.from({ length: 50 }, (_, number) =>
+      run({ task: `Question ${number}: who are you?`, model: 'planner', max_tokens: 6 }),
+    );
+    const bodies = await Promise.all(asked);
+    expect(new Set(bodies.map(({ status: end }) => end))).to.deep.equal(new Set(['completed']));
+    expect((await model('planner'))?.loads).to.equal(before + 1);
+    expect(await model('planner')).to.include({ leased: 0, crashes: 0 });
   });
 
   it('measures what it planned and tells both to Prometheus', async () => {

@@ -65,9 +65,26 @@ describe('orchestra/local-orchestra: admission', () => {
   });
 
   it('refuses when the queue of the model is full', async () => {
-    const error = await refused({}, ({ pool }) => (pool.hasRoom = false));
-    expect(error.code).to.equal('queue_full');
-    expect(error.message).to.contain('general');
+    const full = new LlamaestroError('queue_full', '4 requests already wait');
+    expect(await refused({}, ({ pool }) => (pool.refuses = full))).to.equal(full);
+  });
+
+  it('asks the pool with the class of the request, whose it is, and how long it may wait', async () => {
+    const timeouts = { ...PROFILE.timeouts, queueMs: 4000, maxWaitMs: 3000 };
+    const parts = await stage({ ...PROFILE, timeouts });
+    await parts.orchestra.submit(request({ priority: 'background', tenant: 'ann', timeoutMs: 2000 }));
+    await parts.orchestra.submit(request());
+    expect(parts.pool.questions).to.deep.equal([
+      {
+        claim: { model: 'general', priority: 'background', tenant: 'ann' },
+        patience: { queueMs: 4000, budgetMs: 2000 },
+      },
+      { claim: { model: 'general' }, patience: { queueMs: 4000, budgetMs: 3000 } },
+    ]);
+    await parts.clock.run(20);
+    const { priority, tenant } = parts.pool.asks[0]?.request ?? {};
+    expect([priority, tenant]).to.deep.equal(['background', 'ann']);
+    expect(parts.host.gens.map((gen) => gen.priority)).to.deep.equal([-5, 0]);
   });
 
   it('goes to the next of the chain when the chosen model cannot take the request', async () => {

@@ -11,7 +11,7 @@ import { subjects } from '../../src/bus/subjects.js';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
 import { createOrchestra } from '../../src/orchestra/local-orchestra.js';
 import type { Orchestra, Run } from '../../src/orchestra/orchestra.js';
-import type { Lease, LeaseProgress, LeaseRequest, Pool } from '../../src/pool/pool.js';
+import type { Lease, LeaseClaim, LeaseProgress, LeaseRequest, Patience, Pool } from '../../src/pool/pool.js';
 import type { Bundle, Frame, FrameBody, Gen, HostCommand } from '../../src/schema/bus-messages.js';
 import type { Profile } from '../../src/schema/profile.js';
 import type { RunEvent, RunRequest } from '../../src/schema/run.js';
@@ -133,7 +133,9 @@ export class FakePool implements Pool {
   readonly asks: Ask[] = [];
   readonly leases: FakeLease[] = [];
   hid: string | undefined;
-  hasRoom = true;
+  /** Why it lets nobody in. */
+  refuses: LlamaestroError | undefined;
+  readonly questions: { readonly claim: LeaseClaim; readonly patience: Patience }[] = [];
   /** Context per slot as of a loaded model; undefined: it is not loaded. */
   loadedContext: number | undefined;
   counted: () => Promise<{ tokens: number; contextTokensPerSlot: number }> = () =>
@@ -159,8 +161,9 @@ export class FakePool implements Pool {
       if (this.hid !== undefined) ask.grant(this.hid);
     });
   }
-  admits(): boolean {
-    return this.hasRoom;
+  refusal(claim: LeaseClaim, patience: Patience): LlamaestroError | undefined {
+    this.questions.push({ claim, patience });
+    return this.refuses;
   }
   contextTokensPerSlot(): number | undefined {
     return this.loadedContext;

@@ -17,11 +17,11 @@ interface Request {
   ended: boolean;
 }
 
-function makeDesk(clock: FakeClock, maxWaiting = 3): LeaseDesk {
+function makeDesk(clock: FakeClock, maxWaiting = 3, plannedSlots = 1): LeaseDesk {
   return new LeaseDesk('m', {
     clock,
     maxWaiting,
-    plannedSlots: () => 1,
+    plannedSlots: () => plannedSlots,
     unlistedMs: 10_000,
     onChange: () => undefined,
     onBegin: () => undefined,
@@ -95,6 +95,86 @@ describe('lease-desk', () => {
     told.length = 0;
     void waits('e');
     expect(told).to.deep.include({ state: 'queued', position: 2, estimatedMs: 105 });
+  });
+
+  describe('before a request is let in', () => {
+    const PATIENCE = { budgetMs: 60_000, queueMs: 30_000 };
+    const hurried = { ...PATIENCE, budgetMs: 150 };
+
+    /** One slot, taken; leases last 100 ms, and `waiting` more wait. */
+    async function busy(waiting: number): Promise<{ desk: LeaseDesk; clock: FakeClock }> {
+      const clock = new FakeClock();
+      const desk = makeDesk(clock, 5);
+      desk.open('h', 1, 0);
+      const first = await desk.ask({ model: 'm', rid: 'a' }, new AbortController().signal);
+      clock.advance(100);
+      first.release();
+      for (let number = 0; number <= waiting; number++) ask(desk, `r${number}`);
+      await settle();
+      return { desk, clock };
+    }
+
+    it('says so when the wait is longer than it may be, with place, times and when to come again', async () => {
+      const { desk } = await busy(2);
+      const refusal = desk.refusal({ model: 'm' }, hurried);
+      expect(refusal?.code).to.equal('queue_full');
+      expect(refusal?.details).to.deep.equal({ position: 3, estimatedMs: 300, budgetMs: 150, retryAfterMs: 1000 });
+      expect(desk.refusal({ model: 'm', priority: 'interactive' }, hurried), 'it would be the first').to.equal(
+        undefined,
+      );
+      expect(desk.refusal({ model: 'm' }, PATIENCE)).to.equal(undefined);
+      expect(desk.refusal({ model: 'm' }, { ...PATIENCE, queueMs: 299 })?.details).to.include({ budgetMs: 299 });
+    });
+
+    it('lets in whose wait nobody knows', async () => {
+      const desk = makeDesk(new FakeClock());
+      desk.open('h', 1, 0);
+      for (const rid of ['a', 'b']) ask(desk, rid);
+      await settle();
+      expect(desk.refusal({ model: 'm' }, { budgetMs: 1, queueMs: 1 })).to.equal(undefined);
+    });
+
+    it('lets in who gets a slot at once', async () => {
+      const { desk } = await busy(-1);
+      expect(desk.refusal({ model: 'm' }, { budgetMs: 0, queueMs: 0 })).to.equal(undefined);
+    });
+
+    it('lets in the first to wait for a load, for whom it goes on, and not the second', async () => {
+      const clock = new FakeClock();
+      const desk = makeDesk(clock, 3, 2);
+      desk.progress(0, 0);
+      await clock.run(1000);
+      desk.progress(0.5, 0);
+      expect(desk.refusal({ model: 'm' }, hurried)).to.equal(undefined);
+      ask(desk, 'a');
+      expect(desk.refusal({ model: 'm' }, hurried)?.details).to.deep.include({ estimatedMs: 1000, position: 2 });
+    });
+
+    it('says when a full queue has a place again', async () => {
+      const { desk } = await busy(5);
+      const refusal = desk.refusal({ model: 'm' }, PATIENCE);
+      expect([refusal?.code, refusal?.details]).to.deep.equal(['queue_full', { limit: 5, retryAfterMs: 100 }]);
+    });
+  });
+
+  it('serves the urgent first and tells each its place as it is', async () => {
+    const clock = new FakeClock();
+    const desk = makeDesk(clock, 9);
+    const told: string[] = [];
+    const waits = (rid: string, priority: 'interactive' | 'background'): void => {
+      const onProgress = (progress: LeaseProgress): void => {
+        if (progress.state === 'queued') told.push(`${rid}: ${progress.position}`);
+      };
+      void desk.ask({ model: 'm', rid, priority, onProgress }, new AbortController().signal).then((lease) => {
+        told.push(`${rid} runs`);
+        lease.release();
+      });
+    };
+    waits('slow', 'background');
+    waits('quick', 'interactive');
+    desk.open('h', 1, 0);
+    await settle();
+    expect(told).to.deep.equal(['slow: 1', 'quick: 1', 'slow: 2', 'slow: 1', 'quick runs', 'slow runs']);
   });
 
   it('gives a lost lease no second end and no slot back to the next host', async () => {

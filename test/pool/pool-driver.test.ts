@@ -5,6 +5,7 @@ import { settle } from '../support/fake-clock.js';
 import { modelSpec } from '../support/profiles.js';
 import { Bench, codeOf, never } from './bench.js';
 
+const PATIENCE = { budgetMs: 60_000, queueMs: 30_000 };
 const text = (words: string) => ({ kind: 'text', text: words }) as const;
 
 describe('pool: loading', () => {
@@ -108,16 +109,16 @@ describe('pool: loading', () => {
     const asked = [bench.ask('nobody'), bench.ask('gone')];
     await settle();
     expect(asked.map(({ error }) => codeOf(error))).to.deep.equal(['model_not_found', 'model_unusable']);
-    expect(bench.pool.admits('nobody')).to.equal(false);
+    expect(() => bench.pool.refusal({ model: 'nobody' }, PATIENCE)).to.throw("no model 'nobody'");
   });
 
   it('refuses beyond the bounded queue', async () => {
     const bench = new Bench({ maxWaiting: 2 });
     bench.apply([modelSpec('a')]);
     bench.ask('a');
-    expect(bench.pool.admits('a')).to.equal(true);
+    expect(bench.pool.refusal({ model: 'a' }, PATIENCE)).to.equal(undefined);
     bench.ask('a');
-    expect(bench.pool.admits('a')).to.equal(false);
+    expect(bench.pool.refusal({ model: 'a' }, PATIENCE)?.code).to.equal('queue_full');
     const third = bench.ask('a');
     await settle();
     expect(codeOf(third.error)).to.equal('queue_full');

@@ -33,7 +33,7 @@ export function watchLeases(pool: Pool, { clock, gateway, leases }: LeaseWatch):
   return {
     apply: (profile) => pool.apply(profile),
     lease: async (request, signal) => note(request.rid, await pool.lease(request, signal)),
-    admits: (model) => pool.admits(model),
+    refusal: (claim, patience) => pool.refusal(claim, patience),
     contextTokensPerSlot: (model) => pool.contextTokensPerSlot(model),
     count: (model, prompt, signal) => pool.count(model, prompt, signal),
     embed: (model, inputs, signal) => pool.embed(model, inputs, signal),
