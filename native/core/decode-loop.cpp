@@ -42,7 +42,6 @@ DecodeLoop::DecodeLoop(LoopParts parts)
       cache_(parts_.context, parts_.shape, parts_.counters),
       books_(parts_.context, parts_.shape.slots),
       mailbox_(kMaxWaitingSequences + kMaxSlots),
-      usedSlots_(parts_.shape.slots, false),
       samplers_(std::max(1u, std::min(parts_.samplingThreads, parts_.shape.slots)) - 1) {}
 
 bool DecodeLoop::post(std::shared_ptr<Sequence> sequence) {
@@ -124,6 +123,7 @@ std::vector<SlotView> DecodeLoop::viewsOfTurn() {
 }
 
 void DecodeLoop::step() {
+  const uint64_t beganMs = monotonicMs();
   const std::vector<SequencePtr> planned = active_;
   const std::vector<SlotView> views = viewsOfTurn();
   for (const SequencePtr& sequence : planned) ++sequence->waitedSteps;
@@ -137,6 +137,7 @@ void DecodeLoop::step() {
     // Each call is shown at once: a prompt's chunk behind it must not hold back tokens that are ready.
     parts_.sink.publish();
   }
+  turns_.spent(static_cast<double>(monotonicMs() - beganMs));
 }
 
 void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>& planned) {

@@ -13,6 +13,7 @@
 #include "loop.h"
 #include "mailbox.h"
 #include "prefix-cache.h"
+#include "seat-choice.h"
 #include "sequence.h"
 #include "task-pool.h"
 
@@ -56,6 +57,7 @@ class DecodeLoop : public Loop {
   void park(SequencePtr sequence);  // by value: it leaves the list that it may come from
   void fanOut(const SequencePtr& leader);
   std::vector<Claim> claims() const;
+  std::vector<Seat> seats() const;
   void fillHole();
   void step();
   std::vector<SlotView> viewsOfTurn();
@@ -88,7 +90,7 @@ class DecodeLoop : public Loop {
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside
   std::vector<SequencePtr> active_;   // have a slot
-  std::vector<bool> usedSlots_;
+  std::vector<Seat> settled_;         // no move makes these better
   TaskPool samplers_;
   std::vector<Untold> untold_;
   std::vector<std::pair<SequencePtr, FinishedRow>> toldEnds_;  // their text has ended them; they still have a place

@@ -12,6 +12,16 @@ std::vector<Claim> DecodeLoop::claims() const {
   return claims;
 }
 
+std::vector<Seat> DecodeLoop::seats() const {
+  std::vector<Seat> seats(parts_.shape.slots);
+  for (const SequencePtr& sequence : active_) {
+    const SlotView view = sequence->view();
+    const bool stays = view.generating() && view.budgetTokens >= limits_.minTokensToMove;
+    seats[view.slot] = {true, sequence->space(), stays, 0};
+  }
+  return seats;
+}
+
 // Nobody overtakes the first in line, or large requests would wait for ever; but those whose prefix is being computed
 // let the others pass.
 void DecodeLoop::admitWaiting() {
@@ -51,10 +61,10 @@ void DecodeLoop::makeRoomForStep() {
   }
 }
 
-// Gives a waiting sequence the lowest free slot, with what it had computed or what `copyFrom` has. False when the cells
-// do not suffice after all: it goes on waiting.
+// Gives a waiting sequence a slot, with what it had computed or what `copyFrom` has. False when the cells do not
+// suffice after all: it goes on waiting.
 bool DecodeLoop::seat(const SequencePtr& sequence, const Sequence* copyFrom) {
-  const std::optional<uint32_t> slot = lowestFreeSlot(usedSlots_);
+  const std::optional<uint32_t> slot = chooseSeat(seats(), sequence->space(), limits_);
   if (!slot) return false;
   const auto id = static_cast<llama_seq_id>(*slot);
   try {
@@ -71,7 +81,6 @@ bool DecodeLoop::seat(const SequencePtr& sequence, const Sequence* copyFrom) {
   sequence->parked.reset();
   waiting_.erase(std::find(waiting_.begin(), waiting_.end(), sequence));
   if (active_.empty()) parts_.counters.busySinceMs.store(monotonicMs());
-  usedSlots_[*slot] = true;
   sequence->slot = id;
   sequence->waitedSteps = 0;
   if (sequence->doneTokens == 0) cache_.start(*sequence);
@@ -89,7 +98,6 @@ bool DecodeLoop::seat(const SequencePtr& sequence, const Sequence* copyFrom) {
 
 void DecodeLoop::leaveSlot(const SequencePtr& sequence) {
   llama_memory_seq_rm(memory_, sequence->slot, -1, -1);
-  usedSlots_[static_cast<size_t>(sequence->slot)] = false;
   sequence->slot = Sequence::kNoSlot;
   active_.erase(std::find(active_.begin(), active_.end(), sequence));
   parts_.counters.running.fetch_sub(1);
@@ -140,10 +148,13 @@ void DecodeLoop::fanOut(const SequencePtr& leader) {
 }
 
 void DecodeLoop::fillHole() {
-  std::vector<SlotView> views;
-  for (const SequencePtr& sequence : active_) views.push_back(sequence->view());
-  const std::optional<SlotMove> move = planMove(views, limits_);
-  if (!move) return;
+  std::vector<Seat> now = seats();
+  if (now == settled_) return;
+  const std::optional<SlotMove> move = planMove(now, limits_);
+  if (!move) {
+    settled_ = std::move(now);
+    return;
+  }
   const auto from = static_cast<llama_seq_id>(move->from);
   const auto to = static_cast<llama_seq_id>(move->to);
   if (parts_.model.isAbortable()) {
@@ -154,8 +165,6 @@ void DecodeLoop::fillHole() {
     llama_memory_seq_rm(memory_, from, -1, -1);
     if (!copyIn(parts_.context, to, *state)) throw Failure(codes::kInternal, "a sequence could not be moved");
   }
-  usedSlots_[move->from] = false;
-  usedSlots_[move->to] = true;
   for (const SequencePtr& sequence : active_) {
     if (sequence->slot == from) sequence->slot = to;
   }

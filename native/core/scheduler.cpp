@@ -106,27 +106,4 @@ std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const Sch
   return calls;
 }
 
-std::optional<uint32_t> lowestFreeSlot(const std::vector<bool>& used) {
-  for (uint32_t slot = 0; slot < used.size(); ++slot) {
-    if (!used[slot]) return slot;
-  }
-  return std::nullopt;
-}
-
-std::optional<SlotMove> planMove(const std::vector<SlotView>& views, const SchedulerLimits& limits) {
-  if (limits.unified || limits.alone) return std::nullopt;
-  const SlotView* highest = nullptr;
-  for (const SlotView& view : views) {
-    if (view.generating() && (highest == nullptr || view.slot > highest->slot)) highest = &view;
-  }
-  if (highest == nullptr || highest->budgetTokens < limits.minTokensToMove) return std::nullopt;
-  std::vector<bool> used(highest->slot, false);
-  for (const SlotView& view : views) {
-    if (view.slot < highest->slot) used[view.slot] = true;
-  }
-  const std::optional<uint32_t> hole = lowestFreeSlot(used);
-  if (!hole) return std::nullopt;
-  return SlotMove{highest->slot, *hole};
-}
-
 }  // namespace llamaestro

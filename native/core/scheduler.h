@@ -1,5 +1,5 @@
-// Internal and pure: which tokens go into the next decode calls, which slot a newcomer gets, and which sequence moves
-// when slots have holes. Knows neither llama.cpp nor text.
+// Internal and pure: which tokens go into the next decode calls. Who has which slot is given. Knows neither llama.cpp
+// nor text.
 #pragma once
 
 #include <cstdint>
@@ -51,17 +51,5 @@ struct SchedulerLimits {
 // holds equal counts and consecutive slots only, because llama.cpp would cut it into several ubatches otherwise; where
 // few slots are missing between generating ones, they are padded.
 std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const SchedulerLimits& limits);
-
-// The lowest free slot keeps active ids dense. `used[slot]`.
-std::optional<uint32_t> lowestFreeSlot(const std::vector<bool>& used);
-
-struct SlotMove {
-  uint32_t from = 0;
-  uint32_t to = 0;
-};
-
-// A hole costs every step a second pass over the weights, or padding; moving the highest generating sequence into it
-// costs one copy. Nothing when there is no hole below it, when it ends within a few tokens, or in the unified layout.
-std::optional<SlotMove> planMove(const std::vector<SlotView>& views, const SchedulerLimits& limits);
 
 }  // namespace llamaestro

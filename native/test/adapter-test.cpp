@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "adapter-files.h"
-#include "adapter-turns.h"
 #include "driver.h"
 #include "harness.h"
 
 using namespace llamaestro;
 using tests::AdapterSpec;
 using tests::bitsOf;
+using tests::checkSame;
 using tests::Driver;
 using tests::Heard;
 using tests::loadOptions;
@@ -73,22 +73,6 @@ std::string alone(LoadOptions options, const SequenceRequest& request) {
   options.prefixCacheBytes = 0;
   Driver driver(options);
   return bitsOf(driver.waitFinished(driver.submit(request)));
-}
-
-// Where slots share one stream of cells, other cells between one's own change the last digits: a tie may fall
-// otherwise, and what follows it.
-void checkSame(const Heard& heard, const Heard& wanted, const std::string& what) {
-  constexpr float kLastDigits = 0.25f;
-  CHECK(!heard.end.error);
-  CHECK_EQUAL(heard.ids.size(), wanted.ids.size());
-  for (size_t at = 0; at < wanted.ids.size(); ++at) {
-    const std::vector<TokenChance>& top = wanted.logprobs[at].top;
-    const float here = heard.logprobs[at].top[0].logprob;
-    if (std::abs(here - top[0].logprob) > kLastDigits) tests::failAt(__FILE__, __LINE__, what + ": other chances");
-    if (heard.ids[at] == wanted.ids[at]) continue;
-    if (top[0].logprob - top[1].logprob > kLastDigits) tests::failAt(__FILE__, __LINE__, what + ": other tokens");
-    return;
-  }
 }
 
 std::string refusal(const Result<uint32_t>& result) {
@@ -323,18 +307,18 @@ TEST("adapters: engines with the same ones share weights, others do not") {
   second.waitFinished(second.submit(request(kA)));
 }
 
-TEST("adapter turns: a set keeps its turn while others wait, and every set's turn comes round") {
-  AdapterTurns turns;
-  const std::vector<uint64_t> present = {7, 0, 7, UINT64_MAX, 3};
-  std::vector<uint64_t> order;
-  for (uint32_t step = 0; step < 5 * AdapterTurns::kStepsPerTurn; ++step) {
-    const uint64_t set = turns.next(present);
-    if (order.empty() || order.back() != set) order.push_back(set);
+TEST("adapters: sets that come in turn sit together, so that each is computed in one call a step") {
+  const LoadOptions all = options(6);
+  Driver solo(all);
+  Driver driver(all);
+  const std::vector<Uses> sets = {kA, kNone, kA, kNone, kA, kNone};
+  constexpr double kTokens = 100;
+  std::vector<uint32_t> ids;
+  for (uint32_t i = 0; i < sets.size(); ++i) ids.push_back(driver.submit(request(sets[i], 40, kTokens, i)));
+  for (uint32_t i = 0; i < sets.size(); ++i) {
+    const SequenceRequest same = request(sets[i], 40, kTokens, i);
+    checkSame(driver.waitFinished(ids[i]), solo.waitFinished(solo.submit(same)), "number " + std::to_string(i));
   }
-  CHECK(order == (std::vector<uint64_t>{3, 7, UINT64_MAX, 0, 3}));
-  // One that has gone gives its turn away at once.
-  const std::vector<uint64_t> rest = {0, 7};
-  CHECK_EQUAL(turns.next(rest), 7u);
-  CHECK_EQUAL(turns.next({7}), 7u);
-  CHECK_EQUAL(turns.next({0}), 0u);
+  // Two sets, a step each per token; prompts and the first steps, in which not all have theirs done, come on top.
+  CHECK(driver.engine().stats().steps < 3 * static_cast<uint64_t>(kTokens));
 }

@@ -1,5 +1,6 @@
 #include "driver.h"
 
+#include <cmath>
 #include <cstdlib>
 
 #include "harness.h"
@@ -132,6 +133,20 @@ const Heard& Driver::waitFinished(uint32_t id) {
 JobRow Driver::waitJob(uint32_t id) {
   waitUntil([&] { return jobs_.count(id) > 0; });
   return jobs_[id];
+}
+
+void checkSame(const Heard& heard, const Heard& wanted, const std::string& what) {
+  constexpr float kLastDigits = 0.25f;
+  CHECK(!heard.end.error);
+  CHECK_EQUAL(heard.ids.size(), wanted.ids.size());
+  for (size_t at = 0; at < wanted.ids.size(); ++at) {
+    const std::vector<TokenChance>& top = wanted.logprobs[at].top;
+    const float here = heard.logprobs[at].top[0].logprob;
+    if (std::abs(here - top[0].logprob) > kLastDigits) failAt(__FILE__, __LINE__, what + ": other chances");
+    if (heard.ids[at] == wanted.ids[at]) continue;
+    if (top[0].logprob - top[1].logprob > kLastDigits) failAt(__FILE__, __LINE__, what + ": other tokens");
+    return;
+  }
 }
 
 std::string bitsOf(const Heard& heard) {

@@ -59,6 +59,11 @@ class Driver {
 llamaestro::LoadOptions loadOptions(const std::string& model, const std::string& purpose = "generate");
 llamaestro::SequenceRequest textRequest(const std::string& text, double maxTokens);
 
+// Where sequences are computed together, or share one stream of cells, the last digits change: a tie may fall
+// otherwise, and what follows it. Throws CheckFailed when `heard` differs from `wanted` by more; both have log
+// probabilities with two alternatives.
+void checkSame(const Heard& heard, const Heard& wanted, const std::string& what);
+
 // Everything that a sequence has said, its log probabilities to the last bit; or why it failed.
 std::string bitsOf(const Heard& heard);
 

@@ -126,25 +126,3 @@ TEST("scheduler: a call never has more tokens than a batch") {
   CHECK_EQUAL(say({running(0), running(1), running(2)}, narrow), "0+1 | 2");
   CHECK_EQUAL(say({prompt(0, 0, 5)}, narrow), "0:0..2");
 }
-
-TEST("scheduler: newcomers get the lowest free slot") {
-  CHECK_EQUAL(*lowestFreeSlot({true, false, false}), 1u);
-  CHECK(!lowestFreeSlot({true, true}));
-}
-
-TEST("scheduler: the highest generating sequence moves into a hole") {
-  const auto move = planMove({running(0), running(3)}, kSplit);
-  CHECK(move.has_value());
-  CHECK_EQUAL(move->from, 3u);
-  CHECK_EQUAL(move->to, 1u);
-  CHECK(!planMove({running(0), running(1)}, kSplit));
-  CHECK(!planMove({running(0), running(3)}, kUnified));
-  CHECK(!planMove({running(0), running(3, 4)}, kSplit));
-  CHECK(!planMove({running(0), prompt(3, 0, 10)}, kSplit));
-  // A prompt above it is computed in calls of its own.
-  const auto below = planMove({running(0), running(2), running(3), prompt(5, 0, 10)}, kSplit);
-  CHECK(below.has_value());
-  CHECK_EQUAL(below->from, 3u);
-  CHECK_EQUAL(below->to, 1u);
-  CHECK(!planMove({}, kSplit));
-}
