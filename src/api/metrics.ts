@@ -1,6 +1,6 @@
 /**
- * The figures of memory in the text format that Prometheus reads: what was predicted, what is held, what is seen, by model
- * and by device. A pure view over the pool's status; counts nothing itself.
+ * Figures in the text format that Prometheus reads: memory predicted, held and seen, by model and by device, and how processes
+ * are. A pure view over the pool's status; counts nothing itself.
  */
 import { bytesOf, type DeviceBytes } from '../pool/ledger.js';
 import type { ModelStatus, PoolStatus } from '../pool/pool.js';
@@ -42,6 +42,10 @@ function deviceSamples({ nid, ledger }: PoolStatus['nodes'][number]): readonly S
   );
 }
 
+function healthSamples({ name, health }: ModelStatus): readonly Sample[] {
+  return health === undefined ? [] : [{ labels: { model: name, verdict: health.verdict }, value: 1 }];
+}
+
 /** The whole text, ending in a new line. */
 export function metricsText({ models, nodes }: PoolStatus): string {
   const barred = nodes.flatMap(({ nid, ledger, quarantines }) =>
@@ -53,6 +57,7 @@ export function metricsText({ models, nodes }: PoolStatus): string {
   const lines = [
     ...family('llamaestro_model_memory_bytes', 'Memory of a model on a device.', models.flatMap(modelSamples)),
     ...family('llamaestro_device_memory_bytes', 'The account of a device.', nodes.flatMap(deviceSamples)),
+    ...family('llamaestro_model_health', 'How the process of a model is, in one word.', models.flatMap(healthSamples)),
     ...family('llamaestro_device_quarantined', '1 while a device did not return to its ledger.', barred),
   ];
   return `${lines.join('\n')}\n`;

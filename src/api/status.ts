@@ -68,6 +68,18 @@ function failures(pool: PoolStatus): string[] {
   return [...failed, ...barred];
 }
 
+function healthBody({ health }: ModelStatus): unknown {
+  if (health === undefined) return null;
+  const { verdict, wordAgeMs, pulseAgeMs, stillMs, longestStepMs } = health;
+  return {
+    verdict,
+    word_age_ms: wordAgeMs,
+    heartbeat_age_ms: pulseAgeMs ?? null,
+    step_age_ms: stillMs,
+    longest_step_ms: longestStepMs,
+  };
+}
+
 function modelBody(model: ModelStatus): Record<string, unknown> {
   return {
     name: model.name,
@@ -94,6 +106,7 @@ function modelBody(model: ModelStatus): Record<string, unknown> {
     load_ms: model.info?.loadMs ?? null,
     loads: model.loads,
     crashes: model.crashes,
+    health: healthBody(model),
     prompt_tokens: model.promptTokens,
     generated_tokens: model.generatedTokens,
     retry_in_ms: model.retryInMs ?? null,

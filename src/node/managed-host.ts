@@ -18,6 +18,8 @@ export interface ManagedHostParts {
   readonly label: string;
   readonly bus: Bus;
   readonly clock: Clock;
+  /** Time that this process was awake: what a machine slept is nobody's silence. */
+  readonly awakeMs: () => number;
   readonly spawner: Spawner;
   readonly log: Logger;
 }
@@ -39,7 +41,7 @@ export class ManagedHost {
   constructor(private readonly parts: ManagedHostParts) {
     this.hid = parts.hid;
     this.name = parts.label;
-    this.lastBeatMs = parts.clock.nowMs();
+    this.lastBeatMs = parts.awakeMs();
     this.gone = new Promise((resolve) => (this.settleGone = resolve));
   }
 
@@ -70,7 +72,7 @@ export class ManagedHost {
       this.settleGone(undefined);
       throw toLlamaestroError(thrown);
     }
-    this.lastBeatMs = this.parts.clock.nowMs();
+    this.lastBeatMs = this.parts.awakeMs();
     this.dispatch({ type: 'spawned', nowMs: this.parts.clock.nowMs() });
     return this.process.pid;
   }
@@ -88,7 +90,7 @@ export class ManagedHost {
 
   pulse(): HostPulse {
     const { steps = 0, running = 0, stalledMs = 0 } = this.beat ?? {};
-    return { hid: this.hid, silentMs: this.parts.clock.nowMs() - this.lastBeatMs, steps, running, stalledMs };
+    return { hid: this.hid, silentMs: this.parts.awakeMs() - this.lastBeatMs, steps, running, stalledMs };
   }
 
   /** Logs once when the heartbeat stays away too long; true while it does. */
@@ -102,7 +104,7 @@ export class ManagedHost {
 
   private onHeartbeat(beat: Heartbeat): void {
     this.beat = beat;
-    this.lastBeatMs = this.parts.clock.nowMs();
+    this.lastBeatMs = this.parts.awakeMs();
   }
 
   private dispatch(event: ProcessEvent): void {

@@ -3,9 +3,10 @@
  * and about loads that did not happen yet, and says when a process is gone. Knows no models, no requests and no policy:
  * which host to start or end is decided by whoever sends the commands.
  */
+import { AwakeTime } from '../base/awake-time.js';
 import { LlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
-import type { Clock, Random, Timer } from '../base/ports.js';
+import type { Clock, Random } from '../base/ports.js';
 import { answer } from '../bus/answer.js';
 import type { Bus, Subscription } from '../bus/bus.js';
 import { subjects } from '../bus/subjects.js';
@@ -42,12 +43,13 @@ export class NodeAgent {
   private readonly plannerHosts = new WeakSet<ManagedHost>();
   private hasGpu: boolean | undefined;
   private subscription: Subscription | undefined;
-  private beat: Timer | undefined;
+  private readonly awake: AwakeTime;
   private closing: Promise<void> | undefined;
 
   constructor(private readonly options: NodeAgentOptions) {
     const { bus, clock, identify = fileIdentity } = options;
     this.log = options.log.child({ nid: options.nid });
+    this.awake = new AwakeTime(clock, NODE_LIMITS.aliveMs, () => this.sayAlive());
     this.plans = new PlanCache(NODE_LIMITS.cachedPlans, identify);
     this.planner = new Planner({ bus, clock, makeHost: () => this.makePlannerHost() });
   }
@@ -80,7 +82,7 @@ export class NodeAgent {
     this.subscription?.unsubscribe();
     for (const host of this.hosts.values()) host.kill(NODE_LIMITS.closeGraceMs);
     await Promise.all([this.planner.close(), ...[...this.hosts.values()].map((host) => host.gone)]);
-    this.beat?.cancel();
+    this.awake.stop();
   }
 
   private async perform(command: NodeCommand): Promise<unknown> {
@@ -136,7 +138,8 @@ export class NodeAgent {
       throw new LlamaestroError('no_host', `this node runs ${NODE_LIMITS.hosts} processes already`);
     }
     const { bus, clock, spawner } = this.options;
-    const host = new ManagedHost({ hid, label, bus, clock, spawner, log: this.log });
+    const awakeMs = (): number => this.awake.nowMs;
+    const host = new ManagedHost({ hid, label, bus, clock, awakeMs, spawner, log: this.log });
     this.hosts.set(hid, host);
     void host.gone.then(() => this.hosts.delete(hid));
     return host;
@@ -163,10 +166,10 @@ export class NodeAgent {
   }
 
   private sayAlive(): void {
+    if (this.subscription === undefined) return; // not started yet
     for (const host of this.hosts.values()) host.checkSilence();
     const hosts = this.modelHosts().map((host) => host.pulse());
     this.publish({ v: 1, nid: this.options.nid, type: 'alive', hosts });
-    this.beat = this.options.clock.setTimer(NODE_LIMITS.aliveMs, () => this.sayAlive());
   }
 
   private publish(event: NodeEvent): void {

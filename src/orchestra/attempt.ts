@@ -23,6 +23,8 @@ import { decode } from '../schema/decode.js';
 
 /** How long a cancelled attempt may take to say so before its run ends without it; the lease waits on. */
 export const CANCEL_ANSWER_MS = 2000;
+/** A timer of ours that is later than this says that we slept or were blocked, and nothing about the host. */
+const SELF_LATE_MS = 500;
 /** Between two words to a host that has not ended a cancelled attempt. */
 export const CANCEL_AGAIN_MS = 1000;
 
@@ -161,7 +163,9 @@ class AttemptDriver {
 
   private lookIn(delayMs: number): Timer {
     const { clock, silenceMs } = this.context;
+    const dueMs = clock.nowMs() + delayMs;
     return clock.setTimer(delayMs, () => {
+      if (clock.nowMs() > dueMs + SELF_LATE_MS) this.heardAtMs = clock.nowMs();
       const leftMs = this.heardAtMs + silenceMs - clock.nowMs();
       if (leftMs > 0) {
         // At least a millisecond: a remainder lost to rounding must not spin.

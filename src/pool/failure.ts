@@ -83,6 +83,11 @@ export function loadCrash(how: string): LlamaestroError {
   return new LlamaestroError(LOAD_CRASH, `the model host ${how}, before the model was ready`);
 }
 
+/** A loaded host that lives and must go all the same; `verdict` is the word for why. */
+export function hostStuck(how: string, verdict: string): LlamaestroError {
+  return new LlamaestroError('host_stuck', `the model host ${how}`, { details: { verdict } });
+}
+
 /** A host that ended under its leases. The client sees the fact; the last words stay in the log. */
 export function hostLost(how: string): LlamaestroError {
   return new LlamaestroError('host_lost', `the model host ${how.split(';')[0] ?? how}`);

@@ -3,7 +3,7 @@
  * Knows no queue, no bytes and no bus; the driver is the one writer.
  */
 import { LlamaestroError } from '../base/errors.js';
-import { crash, hostLost, isHopeless, loadCrash, refusal, toldAfter, type Failure } from './failure.js';
+import { crash, hostLost, hostStuck, isHopeless, loadCrash, refusal, toldAfter, type Failure } from './failure.js';
 import {
   givenUpAtMs,
   hidOf,
@@ -19,7 +19,7 @@ import {
   type StateOf,
   type Transition,
 } from './instance.js';
-import { silenceAgainst, suspectsItself, wordAgainst } from './suspicion.js';
+import { suspectsItself } from './liveness.js';
 
 /** The next state and what to do. Events of a process that is not this state's are ignored. */
 export function transition(state: InstanceState, event: InstanceEvent, context: InstanceContext): Transition {
@@ -125,12 +125,14 @@ function whileLoading(state: StateOf<'loading'>, event: InstanceEvent, context: 
     case 'heard':
       if (event.host === 'failed') return dying(hid, refused(state, event.error, context), context);
       if (event.host === 'ready') {
-        return to({ name: 'ready', hid, failures, sinceMs: nowMs, heardAtMs: nowMs }, { type: 'open', hid });
+        return to({ name: 'ready', hid, failures, sinceMs: nowMs }, { type: 'open', hid });
       }
       if (event.host !== 'loading' || event.loadFraction <= state.fraction) return stay(state);
       return to(advanced(state, event.loadFraction, context), { type: 'progress', fraction: event.loadFraction });
     case 'load-refused':
       return dying(hid, refused(state, event.error, context), context, 'kill');
+    case 'suspected':
+      return dying(hid, crashedEarly(state, event.how, context), context, 'kill');
     case 'exited':
       return gone(hid, crashedEarly(state, event.how, context), context);
     case 'tick': {
@@ -159,15 +161,14 @@ function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: Inst
   switch (event.type) {
     case 'exited':
       return gone(hid, crashedReady(state, hostLost(event.how), context), context);
+    case 'suspected':
+      return dying(hid, crashedReady(state, hostStuck(event.how, event.verdict), context), context, 'kill');
     case 'heard':
-    case 'tick': {
-      const error = suspicion(state, event, context);
-      if (error !== undefined) return dying(hid, crashedReady(state, error, context), context, 'kill');
-      if (event.type === 'tick' && context.nowMs >= (context.idleUntilMs ?? Infinity)) return leave(hid, context);
+      if (event.host === 'failed') return dying(hid, crashedReady(state, saidFailed(event), context), context, 'kill');
       // Somebody else told it to finish: it refuses new work from now on.
-      if (event.type === 'heard' && event.host === 'draining') return finish(state, context, toldElsewhere());
-      return stay(refreshed(state, event, context));
-    }
+      return event.host === 'draining' ? finish(state, context, toldElsewhere()) : stay(state);
+    case 'tick':
+      return context.nowMs >= (context.idleUntilMs ?? Infinity) ? leave(hid, context) : stay(state);
     case 'evict':
       return makeRoom(state, context);
     case 'unload':
@@ -186,19 +187,20 @@ function whileDraining(state: StateOf<'draining'>, event: InstanceEvent, context
     case 'demand':
       return context.leased === 0 ? leave(hid, context) : stay(state);
     case 'unload':
-      return state.yields === undefined ? stay(state) : finish(state, context, event.cause, event.drainMs);
+      return state.yields === undefined
+        ? hurried(state, event, context)
+        : finish(state, context, event.cause, event.drainMs);
     case 'reprieve':
       if (state.yields === undefined) return stay(state);
-      return to({ name: 'ready', hid, heardAtMs: state.heardAtMs, ...state.yields }, { type: 'resume' });
+      return to({ name: 'ready', hid, ...state.yields }, { type: 'resume' });
     case 'exited':
-      return gone(hid, { effects: [{ type: 'lose', error: event.asTold ? cause : hostLost(event.how) }] }, context);
+      return gone(hid, losing(event.asTold ? cause : hostLost(event.how)), context);
+    case 'suspected':
+      return dying(hid, losing(hostStuck(event.how, event.verdict)), context, 'kill');
     case 'heard':
-    case 'tick': {
-      const error = suspicion(state, event, context);
-      if (error !== undefined) return dying(hid, { effects: [{ type: 'lose', error }] }, context, 'kill');
-      if (event.type === 'tick' && context.nowMs >= state.deadlineAtMs) return leave(hid, context, cause);
-      return stay(refreshed(state, event, context));
-    }
+      return event.host === 'failed' ? dying(hid, losing(saidFailed(event)), context, 'kill') : stay(state);
+    case 'tick':
+      return context.nowMs >= state.deadlineAtMs ? leave(hid, context, cause) : stay(state);
     case 'shutdown':
       return leave(hid, context, event.cause);
     default:
@@ -250,6 +252,15 @@ function toldElsewhere(): LlamaestroError {
 interface Ending {
   readonly failure?: Failure;
   readonly effects: readonly InstanceEffect[];
+}
+
+/** It was leaving anyway: only those who hold a lease hear of it. */
+function losing(error: LlamaestroError): Ending {
+  return { effects: [{ type: 'lose', error }] };
+}
+
+function saidFailed({ error }: Extract<InstanceEvent, { type: 'heard' }>): LlamaestroError {
+  return hostLost(`failed: ${error?.message ?? 'it did not say why'}`);
 }
 
 function refused(state: Living, error: LlamaestroError | undefined, context: InstanceContext): Ending {
@@ -308,23 +319,33 @@ function leave(hid: string, context: InstanceContext, error?: LlamaestroError): 
 
 /** Lets what runs end, then asks the host to go. */
 function finish(
-  { hid, heardAtMs }: StateOf<'ready' | 'draining'>,
+  { hid }: StateOf<'ready' | 'draining'>,
   context: InstanceContext,
   cause: LlamaestroError,
   drainMs = context.limits.drainMs,
 ): Transition {
   if (context.leased === 0) return leave(hid, context);
   const deadlineAtMs = context.nowMs + drainMs;
-  return to({ name: 'draining', hid, heardAtMs, deadlineAtMs, cause }, { type: 'shut' });
+  return to({ name: 'draining', hid, deadlineAtMs, cause }, { type: 'shut' });
+}
+
+/** Told once more: a shorter time counts, a longer one does not. */
+function hurried(
+  state: StateOf<'draining'>,
+  { cause, drainMs }: Extract<InstanceEvent, { type: 'unload' }>,
+  { nowMs, limits }: InstanceContext,
+): Transition {
+  const deadlineAtMs = nowMs + (drainMs ?? limits.drainMs);
+  return stay(deadlineAtMs < state.deadlineAtMs ? { ...state, cause, deadlineAtMs } : state);
 }
 
 /** Lets what runs end, however long it takes, then goes; taken back when the load that wanted the bytes goes away before that. */
 function makeRoom(state: StateOf<'ready'>, context: InstanceContext): Transition {
-  const { hid, heardAtMs, sinceMs, failures } = state;
+  const { hid, sinceMs, failures } = state;
   if (context.leased === 0) return leave(hid, context);
   const cause = new LlamaestroError('draining', 'the model made room for another one');
   const yields = { sinceMs, failures };
-  return to({ name: 'draining', hid, heardAtMs, deadlineAtMs: Infinity, cause, yields }, { type: 'shut' });
+  return to({ name: 'draining', hid, deadlineAtMs: Infinity, cause, yields }, { type: 'shut' });
 }
 
 /** Ends a process that does not listen yet, so that there is nobody to ask. */
@@ -354,23 +375,4 @@ function turnAway(state: InstanceState, failure: Failure | undefined, context: I
 
 function nextKillAt({ nowMs, limits }: InstanceContext): number {
   return nowMs + limits.exitGraceMs;
-}
-
-/** Why a loaded host counts as hung or lost, if it does. */
-function suspicion(
-  { heardAtMs }: StateOf<'ready' | 'draining'>,
-  event: Extract<InstanceEvent, { type: 'heard' | 'tick' }>,
-  context: InstanceContext,
-): LlamaestroError | undefined {
-  if (event.type === 'heard') return wordAgainst(event, context.limits);
-  return silenceAgainst(heardAtMs, event.lateMs, context);
-}
-
-/** A word from the host, or a late timer of ours, starts a new period of listening. */
-function refreshed(
-  state: StateOf<'ready' | 'draining'>,
-  event: Extract<InstanceEvent, { type: 'heard' | 'tick' }>,
-  { nowMs, limits }: InstanceContext,
-): InstanceState {
-  return event.type === 'heard' || suspectsItself(event.lateMs, limits) ? { ...state, heardAtMs: nowMs } : state;
 }

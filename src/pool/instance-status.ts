@@ -3,6 +3,7 @@ import type { LlamaestroError } from '../base/errors.js';
 import type { ModelSpec } from '../schema/profile.js';
 import type { HostRecord } from './host-record.js';
 import { hidOf, type InstanceState } from './instance.js';
+import type { ModelHealth } from './liveness.js';
 import type { ModelStatus } from './pool.js';
 
 export interface StatusFacts {
@@ -11,11 +12,21 @@ export interface StatusFacts {
   readonly record: HostRecord;
   readonly desk: { readonly leased: number; readonly waiting: number };
   readonly crashes: number;
+  readonly health: ModelHealth | undefined;
   readonly lastError: LlamaestroError | undefined;
   readonly nowMs: number;
 }
 
-export function modelStatus({ spec, state, record, desk, crashes, lastError, nowMs }: StatusFacts): ModelStatus {
+export function modelStatus({
+  spec,
+  state,
+  record,
+  desk,
+  crashes,
+  health,
+  lastError,
+  nowMs,
+}: StatusFacts): ModelStatus {
   const { name, role, available, load } = spec;
   const { pid, plan, word, loads, tokens, memory } = record;
   const hid = hidOf(state);
@@ -38,6 +49,7 @@ export function modelStatus({ spec, state, record, desk, crashes, lastError, now
     queued: desk.waiting,
     loads,
     crashes,
+    ...(health === undefined ? {} : { health }),
     ...tokens,
     ...(failure === undefined ? {} : { retryInMs: Math.max(0, failure.retryAtMs - nowMs) }),
     ...(lastError === undefined ? {} : { lastError: lastError.toWire() }),

@@ -9,7 +9,7 @@
 import type { LlamaestroError } from '../base/errors.js';
 import type { HostState } from '../schema/bus-messages.js';
 import type { Failure, FailureContext } from './failure.js';
-import { patienceMs } from './suspicion.js';
+import type { Verdict } from './liveness.js';
 
 /** A state with a process whose end would be a failure. */
 export interface Living {
@@ -36,12 +36,11 @@ export type InstanceState =
       /** Beyond this no progress moves the deadline. */
       readonly lastAtMs: number;
     } & Rising)
-  | ({ readonly name: 'ready'; readonly sinceMs: number; readonly heardAtMs: number } & Living)
+  | ({ readonly name: 'ready'; readonly sinceMs: number } & Living)
   | {
       readonly name: 'draining';
       readonly hid: string;
       readonly deadlineAtMs: number;
-      readonly heardAtMs: number;
       /** Why it goes: what a lease hears that is still out at the end. */
       readonly cause: LlamaestroError;
       /** Present when it only makes room for another: then it may be taken back to what it was, and what runs is not cut off. */
@@ -67,9 +66,10 @@ export type InstanceEvent =
       readonly hid: string;
       readonly host: HostState;
       readonly loadFraction: number;
-      readonly stalledMs: number;
       readonly error?: LlamaestroError;
     }
+  /** Its process lives and it must go all the same; `how` goes on from 'the model host …'. */
+  | { readonly type: 'suspected'; readonly hid: string; readonly verdict: Verdict; readonly how: string }
   | { readonly type: 'load-refused'; readonly hid: string; readonly error: LlamaestroError }
   /** `asTold`: in the way a host ends that was told to, which is no crash. */
   | { readonly type: 'exited'; readonly hid: string; readonly how: string; readonly asTold: boolean }
@@ -145,7 +145,7 @@ export function givenUpAtMs({ unwantedAtMs }: Rising, { limits }: Pick<InstanceC
 /** When the driver must send the next tick; Infinity when time alone changes nothing. */
 export function wakeAtMs(
   state: InstanceState,
-  context: Pick<InstanceContext, 'wanted' | 'leased' | 'idleUntilMs' | 'limits'>,
+  context: Pick<InstanceContext, 'wanted' | 'idleUntilMs' | 'limits'>,
 ): number {
   switch (state.name) {
     case 'unloaded':
@@ -157,9 +157,9 @@ export function wakeAtMs(
       return Math.min(stalledAtMs, state.deadlineAtMs, givenUpAtMs(state, context));
     }
     case 'ready':
-      return Math.min(state.heardAtMs + patienceMs(context.leased, context.limits), context.idleUntilMs ?? Infinity);
+      return context.idleUntilMs ?? Infinity;
     case 'draining':
-      return Math.min(state.heardAtMs + patienceMs(context.leased, context.limits), state.deadlineAtMs);
+      return state.deadlineAtMs;
     case 'stopping':
       return state.killAtMs;
     case 'failed':

@@ -12,6 +12,12 @@ export interface PoolLimits {
   /** While the node agent too was silent for longer than the first and shorter than the second, the bus is suspected, not the host. */
   readonly nodeSuspectMs: number;
   readonly nodeSilenceMs: number;
+  /** The same while it loads, when a disk may stop even its native thread for a while. */
+  readonly loadSilenceMs: number;
+  /** One whose native thread lives may leave the bus without a word for so long. */
+  readonly deafMs: number;
+  /** Between two looks at all hosts. */
+  readonly lookMs: number;
   /** A load without progress for this long is ended. */
   readonly loadStallMs: number;
   /** Time for a load: the profile's load timeout plus this for each GiB planned; progress extends it. */
@@ -22,8 +28,11 @@ export interface PoolLimits {
   readonly unwantedLoadMs: number;
   /** From spawn to the host's first word. */
   readonly startMs: number;
-  /** A decode step that takes this long is a hang; a chunk is made to take a quarter of a second. */
+  /** A decode step that takes this long counts as a long one; a chunk is made to take a quarter of a second. */
+  readonly longStepMs: number;
+  /** One that takes this long is a hang, or four times as long as the longest that came to an end, at most the second. */
   readonly stepStallMs: number;
+  readonly longestStepStallMs: number;
   /** How late a timer of ours must be before we suspect ourselves and give every host a fresh period. */
   readonly selfBlockedMs: number;
   /** Time for running sequences to end before an unload ends them. */
@@ -86,12 +95,17 @@ export const DEFAULT_LIMITS: PoolLimits = {
   idleSilenceMs: 6_000,
   nodeSuspectMs: 2_500,
   nodeSilenceMs: 15_000,
+  loadSilenceMs: 15_000,
+  deafMs: 10_000,
+  lookMs: 500,
   loadStallMs: 30_000,
   loadPerGibMs: 10_000,
   longestLoadMs: 6 * 3600_000,
   unwantedLoadMs: 3_000,
   startMs: 30_000,
+  longStepMs: 1_000,
   stepStallMs: 60_000,
+  longestStepStallMs: 300_000,
   selfBlockedMs: 500,
   drainMs: 30_000,
   exitGraceMs: 5_000,

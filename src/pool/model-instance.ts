@@ -2,14 +2,14 @@
  * Drives one model's life: feeds events to the pure machine, carries its effects out, keeps one timer, and is the only
  * writer of this model's state. Knows its queue and its host; where bytes come from is the placer's affair.
  */
-import { toLlamaestroError, LlamaestroError } from '../base/errors.js';
+import { LlamaestroError } from '../base/errors.js';
 import type { Random, Timer } from '../base/ports.js';
-import type { HostEvent } from '../schema/bus-messages.js';
+import type { HostEvent, HostPulse } from '../schema/bus-messages.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { ModelSpec } from '../schema/profile.js';
 import type { HolderStanding } from './eviction.js';
 import { describeExit, hostLost } from './failure.js';
-import type { HostClient } from './host-client.js';
+import { killHost, loadHost, spawnHost, type HostOrdersParts, type Tell } from './host-orders.js';
 import { HostRecord } from './host-record.js';
 import {
   hidOf,
@@ -23,26 +23,23 @@ import { transition } from './instance-state.js';
 import { modelStatus } from './instance-status.js';
 import { LeaseDesk } from './lease-desk.js';
 import type { DeviceBytes } from './ledger.js';
-import type { PoolLimits } from './limits.js';
-import type { HostExit, NodeAgent } from './node-client.js';
+import { against, healthOf, judge, type Evidence, type ModelHealth } from './liveness.js';
+import type { HostExit } from './node-client.js';
 import { Occupancy, type Departure, type OccupancyParts } from './occupancy.js';
 import type { Placer, Tenant } from './placer.js';
 import type { ModelStatus } from './pool.js';
-import type { SpareHost } from './spare-host.js';
+import type { Watched } from './vigil.js';
+import { VitalSigns } from './vital-signs.js';
 import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
-export interface InstanceParts extends OccupancyParts {
+export interface InstanceParts extends OccupancyParts, HostOrdersParts {
   readonly random: Random;
-  readonly limits: PoolLimits;
-  readonly node: NodeAgent;
-  readonly hosts: HostClient;
   readonly placer: Placer;
-  /** Where hosts come from. */
-  readonly spare: SpareHost;
   /** Shared by all CPU hosts of the machine; absent: none. */
   readonly stepLock: string | undefined;
   readonly loadMs: () => number;
-  /** False while silence means nothing: the bus is lost or suspected. */
+  /** Time that this process was awake, and false while silence means nothing: the bus is lost or suspected. */
+  readonly awakeMs: () => number;
   readonly canHear: () => boolean;
   readonly onBegin: () => void;
   /** The state's name, leases or waiters changed. */
@@ -51,11 +48,12 @@ export interface InstanceParts extends OccupancyParts {
 
 const BYTES_PER_GIB = 2 ** 30;
 
-export class ModelInstance implements Tenant {
+export class ModelInstance implements Tenant, Watched {
   readonly desk: LeaseDesk;
   private state = UNLOADED;
   private isRetired = false;
   private readonly pending: InstanceEvent[] = [];
+  private readonly tell: Tell = (event) => this.dispatch(event);
   private isDispatching = false;
   private timer: Timer | undefined;
   private use = COLD;
@@ -64,6 +62,7 @@ export class ModelInstance implements Tenant {
   private spawnedAtMs = 0;
   private crashes = 0;
   private readonly record = new HostRecord();
+  private vitals: VitalSigns;
   private readonly occupancy: Occupancy;
   /** Unloaded by command: not loaded again until somebody asks for it, resident or not. */
   private isDismissed = false;
@@ -76,6 +75,7 @@ export class ModelInstance implements Tenant {
     private readonly parts: InstanceParts,
   ) {
     const { clock, limits, onBegin } = parts;
+    this.vitals = new VitalSigns(parts.awakeMs);
     this.occupancy = new Occupancy(this.record, () => this.currentSpec, parts);
     this.desk = new LeaseDesk(currentSpec.name, {
       clock,
@@ -182,6 +182,7 @@ export class ModelInstance implements Tenant {
 
   placed(hid: string, plan: MemoryPlan, extra: DeviceBytes): void {
     this.record.placed(plan, extra);
+    this.vitals = new VitalSigns(this.parts.awakeMs);
     this.dispatch({ type: 'placed', hid });
   }
 
@@ -191,12 +192,13 @@ export class ModelInstance implements Tenant {
 
   /** What this instance's host says about itself. */
   heard(event: HostEvent): void {
-    const { hid, state: host, loadFraction = 0, stalledMs } = event;
+    const { hid, state: host, loadFraction = 0 } = event;
     this.record.word = event;
+    this.vitals.heard(event);
     if (this.isReady) this.occupancy.heard(hid, event);
     this.desk.listed(event.attempts);
     const error = event.error === undefined ? {} : { error: LlamaestroError.fromWire(event.error) };
-    this.dispatch({ type: 'heard', hid, host, loadFraction, stalledMs, ...error });
+    this.dispatch({ type: 'heard', hid, host, loadFraction, ...error });
   }
 
   exited({ hid, exitCode, signal, lastWords }: HostExit): void {
@@ -205,8 +207,23 @@ export class ModelInstance implements Tenant {
     this.dispatch({ type: 'exited', hid, how, asTold: exitCode === 0 });
   }
 
+  pulsed(pulse: HostPulse): void {
+    this.vitals.pulsed(pulse);
+  }
+
+  look(): void {
+    const { hid } = this;
+    if (hid === undefined || !this.isWatched) return;
+    if (!this.parts.canHear()) this.vitals.listenAnew();
+    const { evidence } = this;
+    const verdict = judge(evidence, this.parts.limits);
+    const how = against(verdict, evidence, this.parts.limits);
+    if (how !== undefined) this.dispatch({ type: 'suspected', hid, verdict, how });
+  }
+
   /** After an interruption of the bus: every host gets a fresh period. */
   listenAnew(): void {
+    this.vitals.listenAnew();
     this.dispatch({ type: 'tick', lateMs: Infinity });
   }
 
@@ -218,8 +235,22 @@ export class ModelInstance implements Tenant {
   }
 
   status(): ModelStatus {
-    const { currentSpec: spec, state, record, desk, crashes, lastError } = this;
-    return modelStatus({ spec, state, record, desk, crashes, lastError, nowMs: this.parts.clock.nowMs() });
+    const { currentSpec: spec, state, record, desk, crashes, health, lastError } = this;
+    return modelStatus({ spec, state, record, desk, crashes, health, lastError, nowMs: this.parts.clock.nowMs() });
+  }
+
+  /** The process is one whose signs of life mean something. */
+  private get isWatched(): boolean {
+    return ['loading', 'ready', 'draining'].includes(this.state.name);
+  }
+
+  private get evidence(): Evidence {
+    const [isLoading, isLeased] = [this.state.name === 'loading', this.desk.leased > 0];
+    return this.vitals.evidence({ canHear: this.parts.canHear(), isLoading, isLeased });
+  }
+
+  private get health(): ModelHealth | undefined {
+    return this.isWatched ? healthOf(this.evidence, this.parts.limits) : undefined;
   }
 
   private get isKept(): boolean {
@@ -311,7 +342,7 @@ export class ModelInstance implements Tenant {
       case 'spawn':
         return void this.spawn(effect.hid);
       case 'load':
-        return void this.load(effect.hid);
+        return void loadHost(effect.hid, this.loadOptions(), this.record.plan?.gpuLayers, this.parts, this.tell);
       case 'progress':
         return this.desk.progress(effect.fraction, this.loadStartedAtMs);
       case 'open':
@@ -328,7 +359,7 @@ export class ModelInstance implements Tenant {
       case 'exit':
         return hosts.exit(effect.hid);
       case 'kill':
-        return void this.kill(effect.hid);
+        return void killHost(effect.hid, this.name, this.parts, this.tell);
       case 'release':
         return this.release(effect.hid);
       case 'failed':
@@ -338,26 +369,10 @@ export class ModelInstance implements Tenant {
 
   private async spawn(hid: string): Promise<void> {
     this.spawnedAtMs = this.parts.clock.nowMs();
-    try {
-      const { pid, word } = await this.parts.spare.provide(hid, this.name);
-      if (this.hid !== hid) return;
-      this.record.pid = pid;
-      if (word !== undefined) this.heard(word);
-    } catch (thrown) {
-      const error = toLlamaestroError(thrown);
-      // A lost answer is no refusal: the host speaks for itself, or its time to start runs out.
-      if (error.code !== 'ack_timeout') this.dispatch({ type: 'spawn-failed', hid, error });
-    }
-  }
-
-  private async load(hid: string): Promise<void> {
-    const { gpuLayers } = this.record.plan ?? {};
-    const options = this.loadOptions();
-    // 'auto' was decided when the bytes were counted; it must not be decided again with other bytes free.
-    const decided =
-      typeof options.gpuLayers === 'number' || gpuLayers === undefined ? options : { ...options, gpuLayers };
-    const error = await this.parts.hosts.load(hid, decided);
-    if (error !== undefined) this.dispatch({ type: 'load-refused', hid, error });
+    const host = await spawnHost(hid, this.name, this.parts, this.tell);
+    if (host === undefined || this.hid !== hid) return;
+    this.record.pid = host.pid;
+    if (host.word !== undefined) this.heard(host.word);
   }
 
   private open(hid: string): void {
@@ -366,18 +381,6 @@ export class ModelInstance implements Tenant {
     const { word, pid } = this.record;
     this.desk.open(hid, word?.info?.slots ?? this.currentSpec.load.slots ?? 1, this.loadStartedAtMs);
     log.info('a model is ready', { model: this.name, hid, pid, loadMs: word?.info?.loadMs });
-  }
-
-  /** The exit report may be lost with the bus, so a kill also asks whether the process is still there. */
-  private async kill(hid: string): Promise<void> {
-    const { node, limits, log } = this.parts;
-    try {
-      await node.kill(hid, limits.killGraceMs);
-      const alive = await node.hosts();
-      if (!alive.includes(hid)) this.dispatch({ type: 'exited', hid, how: 'was ended', asTold: false });
-    } catch (error) {
-      log.warn('a model host could not be ended', { model: this.name, hid, error });
-    }
   }
 
   private release(hid: string): void {

@@ -13,6 +13,7 @@ import {
   replyOf,
   SpawnedCodec,
   TokenizedCodec,
+  type HostPulse,
   type NodeCommand,
   type NodeEvent,
 } from '../schema/bus-messages.js';
@@ -47,8 +48,11 @@ export interface NodeAgent {
   hosts(): Promise<readonly string[]>;
   /** Returns the function that removes the listener. */
   onExit(listener: (exit: HostExit) => void): () => void;
-  /** Once a second while the agent lives and the bus carries; returns the function that removes the listener. */
-  onAlive(listener: () => void): () => void;
+  /**
+   * Once a second while the agent lives and the bus carries, with what it heard of each host's native thread; returns the
+   * function that removes the listener.
+   */
+  onAlive(listener: (hosts: readonly HostPulse[]) => void): () => void;
 }
 
 const DevicesReply = replyOf(DevicesCodec);
@@ -99,6 +103,6 @@ export function nodeClient(
     hosts: async () =>
       bodyOf(decode(HostsReply, await ask({ op: 'hosts' }, nodeCommandMs), 'internal')).hosts.map(({ hid }) => hid),
     onExit: (listener) => listen((event) => (event.type === 'host-exited' ? listener(event) : undefined)),
-    onAlive: (listener) => listen((event) => (event.type === 'alive' ? listener() : undefined)),
+    onAlive: (listener) => listen((event) => (event.type === 'alive' ? listener(event.hosts ?? []) : undefined)),
   };
 }

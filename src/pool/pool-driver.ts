@@ -26,6 +26,7 @@ import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
 import { SpareHost, spareUse } from './spare-host.js';
 import { unloadModel, type UnloadReport } from './unload.js';
+import { Vigil } from './vigil.js';
 
 export interface PoolOptions {
   readonly bus: Bus;
@@ -56,13 +57,12 @@ class PoolDriver implements Pool {
   private readonly placer: Placer;
   private readonly spare: SpareHost;
   private readonly renewals: Renewals;
+  private readonly vigil: Vigil;
   private readonly deaf: (() => void)[];
   private profile: Profile | undefined;
   private instances: readonly ModelInstance[] = [];
   /** No longer of the profile, not yet gone. */
   private leaving: readonly ModelInstance[] = [];
-  private busLost = false;
-  private nodeHeardAtMs: number;
   private draining = false;
   private closing: Promise<void> | undefined;
   private readonly onChanged = new Set<() => void>();
@@ -70,7 +70,6 @@ class PoolDriver implements Pool {
   constructor(private readonly options: PoolOptions) {
     const { bus, clock, random, gid, node, log } = options;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.nodeHeardAtMs = clock.nowMs();
     this.hosts = hostClient(bus, gid, this.limits.hostCommandMs);
     const { limits } = this;
     const budgets = (): DeviceBytes => this.profile?.budgets ?? {};
@@ -87,15 +86,15 @@ class PoolDriver implements Pool {
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>
       this.everybody.map(({ hid, desk: { attempts } }) => ({ hid, attempts })),
     );
+    this.vigil = new Vigil({ clock, bus, node, limits, watched: tenants });
     const events = bus.subscribe(subjects.allHostEvents, ({ body }) => this.hear(body));
     this.deaf = [
       () => events.unsubscribe(),
-      node.onAlive(() => (this.nodeHeardAtMs = clock.nowMs())),
       node.onExit((exit) => {
         this.spare.exited(exit.hid);
         this.byHost(exit.hid)?.exited(exit);
       }),
-      bus.onStatus((status) => this.busChanged(status === 'lost')),
+      () => this.vigil.close(),
     ];
   }
 
@@ -198,11 +197,12 @@ class PoolDriver implements Pool {
 
   private makeInstance(spec: ModelSpec): ModelInstance {
     const { clock, random, log, node, stepLock } = this.options;
-    const { limits, hosts, placer, account, releases, book, spare } = this;
+    const { limits, hosts, placer, account, releases, book, spare, vigil } = this;
     return new ModelInstance(spec, {
       ...{ clock, random, log, node, stepLock, limits, hosts, placer, account, releases, book, spare },
       loadMs: () => this.profile?.timeouts.loadMs ?? Infinity,
-      canHear: () => this.canHear,
+      awakeMs: () => vigil.awakeMs,
+      canHear: () => vigil.canHear,
       onBegin: () => this.renewals.start(),
       onChange: () => this.changed(),
     });
@@ -232,18 +232,6 @@ class PoolDriver implements Pool {
     }
     this.spare.heard(event);
     this.byHost(event.hid)?.heard(event);
-  }
-
-  private busChanged(isLost: boolean): void {
-    this.busLost = isLost;
-    if (!isLost) for (const instance of this.everybody) instance.listenAnew();
-  }
-
-  /** False while silence says nothing about a host: the bus is lost, or the node agent beside it is just as silent. */
-  private get canHear(): boolean {
-    const { nodeSuspectMs, nodeSilenceMs } = this.limits;
-    const silentMs = this.options.clock.nowMs() - this.nodeHeardAtMs;
-    return !this.busLost && (silentMs < nodeSuspectMs || silentMs > nodeSilenceMs);
   }
 
   private changed(): void {

@@ -7,6 +7,7 @@ import type { EngineInfo, MemoryPlan, DeviceInfo, Prompt } from '../schema/load.
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { Priority } from '../schema/run.js';
 import type { DeviceBytes, LedgerRow } from './ledger.js';
+import type { ModelHealth } from './liveness.js';
 import type { Quarantine } from './release-watch.js';
 import type { UnloadReport } from './unload.js';
 
@@ -79,6 +80,7 @@ export interface ModelStatus {
   readonly queued: number;
   readonly loads: number;
   readonly crashes: number;
+  readonly health?: ModelHealth;
   readonly generatedTokens: number;
   readonly promptTokens: number;
   /** When the next load may be tried, milliseconds from now; present after a failure. */

@@ -132,6 +132,17 @@ describe('orchestra/attempt', () => {
     });
   }
 
+  it('blames no host for the sleep of the machine, only for silence after it', async () => {
+    const attempt = await begin(({ host }) => (host.onCancel = () => host.say([CANCELLED])));
+    attempt.host.say([STARTED, delta(0, 'a')]);
+    await attempt.clock.run(100);
+    attempt.clock.jump(3_600_000);
+    await attempt.clock.run(SILENCE_MS - 100);
+    expect(attempt.outcome()).to.equal(undefined);
+    await attempt.clock.run(200);
+    expect(errorOf(attempt)?.code).to.equal('token_stall');
+  });
+
   it('cancels on the host and reports what it had counted', async () => {
     const attempt = await begin(({ host }) => (host.onCancel = () => host.say([CANCELLED])));
     attempt.host.say([STARTED, delta(0, 'abc')]);

@@ -8,7 +8,7 @@ import { answer } from '../../src/bus/answer.js';
 import type { Bus } from '../../src/bus/bus.js';
 import type { SimNetwork } from '../../src/bus/sim-bus.js';
 import { subjects } from '../../src/bus/subjects.js';
-import type { HostCommand, HostEvent, HostState, NodeCommand } from '../../src/schema/bus-messages.js';
+import type { HostCommand, HostEvent, HostPulse, HostState, NodeCommand } from '../../src/schema/bus-messages.js';
 import type { DeviceInfo, EngineInfo, LoadOptions, MemoryPlan, Prompt } from '../../src/schema/load.js';
 
 export const MIB = 2 ** 20;
@@ -41,6 +41,8 @@ export interface FakeScript {
   startMs: number;
   /** Hosts do not answer `exit`, and take the kill alone. */
   deafToExit: boolean;
+  /** The agent tells what it hears of the native threads of its hosts. */
+  tellsPulses: boolean;
 }
 
 export class FakeHost {
@@ -48,10 +50,14 @@ export class FakeHost {
   load: LoadOptions | undefined;
   readonly commands: HostCommand[] = [];
   attempts: { rid: string; att: number }[] = [];
+  /** What its engine counts. */
+  steps = 0;
+  running = 0;
   stalledMs = 0;
   generatedTokens = 0;
   private isGone = false;
   private isMute = false;
+  private frozenAtMs: number | undefined;
   private fraction = 0;
 
   constructor(
@@ -98,6 +104,24 @@ export class FakeHost {
     this.isMute = true;
   }
 
+  /** The whole process stands still, as after SIGSTOP. */
+  freeze(): void {
+    this.isMute = true;
+    this.frozenAtMs = this.node.clock.nowMs();
+  }
+
+  /** What the node agent hears of its native thread. */
+  pulse(): HostPulse {
+    const { hid, steps, running, stalledMs, frozenAtMs } = this;
+    return {
+      hid,
+      silentMs: frozenAtMs === undefined ? 0 : this.node.clock.nowMs() - frozenAtMs,
+      steps,
+      running,
+      stalledMs,
+    };
+  }
+
   progress(fraction: number): void {
     this.fraction = fraction;
     this.say();
@@ -119,8 +143,14 @@ export class FakeHost {
         ? { info: infoOf(load), allocated: this.node.reportOf(load), generatedTokens: this.generatedTokens }
         : {};
     const event: HostEvent = {
-      ...{ v: 1, hid: this.hid, nid: this.node.nid, state: this.state, running: 0, waiting: 0, steps: 0 },
-      ...{ stalledMs: this.stalledMs, attempts: this.attempts, loadFraction: this.fraction, ...facts },
+      ...{ v: 1, hid: this.hid, nid: this.node.nid, state: this.state, running: this.running, waiting: 0 },
+      ...{
+        steps: this.steps,
+        stalledMs: this.stalledMs,
+        attempts: this.attempts,
+        loadFraction: this.fraction,
+        ...facts,
+      },
       ...(error === undefined ? {} : { error: error.toWire() }),
     };
     this.bus.publish(subjects.hostEvents(this.hid), event);
@@ -166,6 +196,7 @@ export class FakeNode {
     spawnError: undefined,
     startMs: 20,
     deafToExit: false,
+    tellsPulses: true,
   };
   private readonly bus: Bus;
 
@@ -275,7 +306,10 @@ export class FakeNode {
   }
 
   private sayAlive(): void {
-    this.bus.publish(subjects.nodeEvents(this.nid), { v: 1, nid: this.nid, type: 'alive', hosts: [] });
+    const hosts = this.script.tellsPulses
+      ? this.hosts.filter(({ isAlive }) => isAlive).map((host) => host.pulse())
+      : [];
+    this.bus.publish(subjects.nodeEvents(this.nid), { v: 1, nid: this.nid, type: 'alive', hosts });
     this.clock.setTimer(BEAT_MS, () => this.sayAlive());
   }
 }

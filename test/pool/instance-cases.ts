@@ -24,7 +24,7 @@ export const context: InstanceContext = {
   limits: DEFAULT_LIMITS,
 };
 
-const heard = { type: 'heard', hid: 'h', loadFraction: 0, stalledMs: 0 } as const;
+const heard = { type: 'heard', hid: 'h', loadFraction: 0 } as const;
 export const STATES = {
   unloaded: UNLOADED,
   placing: { name: 'starting', step: 'placing', failures: 0 },
@@ -33,10 +33,10 @@ export const STATES = {
     ...{ name: 'loading', hid: 'h', failures: 0, fraction: 0.2 },
     ...{ progressAtMs: NOW - 30_000, deadlineAtMs: NOW + 1, lastAtMs: NOW + 1e6 },
   },
-  ready: { name: 'ready', hid: 'h', failures: 0, sinceMs: NOW - 9000, heardAtMs: NOW - 6000 },
-  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, heardAtMs: NOW - 6000, cause: switching },
+  ready: { name: 'ready', hid: 'h', failures: 0, sinceMs: NOW - 9000 },
+  draining: { name: 'draining', hid: 'h', deadlineAtMs: NOW + 1, cause: switching },
   yielding: {
-    ...{ name: 'draining', hid: 'h', deadlineAtMs: Infinity, heardAtMs: NOW, cause: switching },
+    ...{ name: 'draining', hid: 'h', deadlineAtMs: Infinity, cause: switching },
     yields: { sinceMs: NOW - 9000, failures: 2 },
   },
   stopping: { name: 'stopping', hid: 'h', killAtMs: NOW },
@@ -55,7 +55,7 @@ export const EVENTS = {
   heardReady: { ...heard, host: 'ready' },
   heardDraining: { ...heard, host: 'draining' },
   heardFailed: { ...heard, host: 'failed', error: noMemory },
-  heardStalled: { ...heard, host: 'ready', stalledMs: 60_000 },
+  suspected: { type: 'suspected', hid: 'h', verdict: 'frozen', how: 'was frozen' },
   loadRefused: { type: 'load-refused', hid: 'h', error: badFile },
   exited: { type: 'exited', hid: 'h', how: 'was ended by SIGKILL', asTold: false },
   evict: { type: 'evict' },

@@ -39,7 +39,7 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
   loading: {
     heardLoading: 'loading: progress',
     heardReady: 'ready: open',
-    heardStalled: 'ready: open',
+    suspected: 'stopping failed: failed kill',
     heardFailed: 'stopping failed: failed reject',
     loadRefused: 'stopping failed: failed reject kill',
     exited: 'failed: failed release',
@@ -50,46 +50,29 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     lateTick: 'loading:',
   },
   ready: {
-    heardIdle: 'ready:',
-    heardLoading: 'ready:',
-    heardReady: 'ready:',
     heardDraining: 'stopping: shut exit',
     heardFailed: 'stopping failed: failed lose kill',
-    heardStalled: 'stopping failed: failed lose kill',
+    suspected: 'stopping failed: failed lose kill',
     exited: 'failed: failed lose release',
     evict: 'stopping: shut exit',
     unload: 'stopping: shut exit',
     shutdown: 'stopping: lose exit',
-    tick: 'stopping failed: failed lose kill',
-    lateTick: 'ready:',
   },
   draining: {
     demand: 'stopping: shut exit',
-    heardIdle: 'draining:',
-    heardLoading: 'draining:',
-    heardReady: 'draining:',
-    heardDraining: 'draining:',
     heardFailed: 'stopping: lose kill',
-    heardStalled: 'stopping: lose kill',
+    suspected: 'stopping: lose kill',
     exited: 'placing: lose release place',
     shutdown: 'stopping: lose exit',
-    tick: 'stopping: lose kill',
-    lateTick: 'draining:',
   },
   yielding: {
     demand: 'stopping: shut exit',
-    heardIdle: 'draining:',
-    heardLoading: 'draining:',
-    heardReady: 'draining:',
-    heardDraining: 'draining:',
     heardFailed: 'stopping: lose kill',
-    heardStalled: 'stopping: lose kill',
+    suspected: 'stopping: lose kill',
     exited: 'placing: lose release place',
     reprieve: 'ready: resume',
     unload: 'stopping: shut exit',
     shutdown: 'stopping: lose exit',
-    tick: 'same',
-    lateTick: 'draining:',
   },
   stopping: { exited: 'placing: release place', tick: 'stopping: kill', lateTick: 'stopping: kill' },
   stoppingFailed: { demand: 'same: reject', exited: 'failed: release' },
@@ -195,7 +178,7 @@ describe('instance-state', () => {
   it('makes room at once when idle, and after what runs when in use', () => {
     expect(effectsOf(STATES.ready, EVENTS.evict, { waiting: 0 })).to.deep.equal(['shut', 'exit']);
     const leased = { leased: 1 };
-    const ready = { ...STATES.ready, heardAtMs: NOW };
+    const ready = STATES.ready;
     const yielding = step(ready, EVENTS.evict, leased);
     expect(yielding).to.include({ name: 'draining', deadlineAtMs: Infinity });
     expect(step(yielding, EVENTS.tick, { ...leased, nowMs: NOW + 4000 })).to.equal(yielding);
@@ -208,7 +191,7 @@ describe('instance-state', () => {
   });
 
   it('unloads at the end of idleness, not before', () => {
-    const ready = { ...STATES.ready, heardAtMs: NOW };
+    const ready = STATES.ready;
     expect(step(ready, EVENTS.tick, { idleUntilMs: NOW + 1 }).name).to.equal('ready');
     expect(effectsOf(ready, EVENTS.tick, { idleUntilMs: NOW })).to.deep.equal(['shut', 'exit']);
   });
@@ -264,11 +247,21 @@ describe('instance-state', () => {
     expect(failed).to.have.nested.property('failure.error.code', 'out_of_memory');
   });
 
-  it('names a silent host stuck and an ended one lost', () => {
+  it('lets a later order to go shorten the time, never lengthen it', () => {
+    const order = (drainMs: number): InstanceEvent => ({ ...EVENTS.unload, drainMs });
+    const endless = step(STATES.ready, order(Infinity), { leased: 1 });
+    expect(endless).to.include({ name: 'draining', deadlineAtMs: Infinity });
+    const hurried = step(endless, EVENTS.unload, { leased: 1 });
+    expect(hurried).to.include({ deadlineAtMs: NOW + DEFAULT_LIMITS.drainMs });
+    expect(step(hurried, order(1), { leased: 1 })).to.include({ deadlineAtMs: NOW + 1 });
+    expect(step(hurried, order(1e9), { leased: 1 })).to.equal(hurried);
+  });
+
+  it('names a host that must go stuck and an ended one lost', () => {
     const errorOf = (event: InstanceEvent): unknown =>
       transition(STATES.ready, event, context).effects.find(({ type }) => type === 'lose');
-    expect(errorOf(EVENTS.tick)).to.have.nested.property('error.code', 'host_stuck');
-    expect(errorOf(EVENTS.heardStalled)).to.have.nested.property('error.code', 'host_stuck');
+    expect(errorOf(EVENTS.suspected)).to.have.nested.property('error.code', 'host_stuck');
+    expect(errorOf(EVENTS.suspected)).to.have.nested.property('error.details').deep.equal({ verdict: 'frozen' });
     expect(errorOf(EVENTS.exited)).to.have.nested.property('error.code', 'host_lost');
     expect(errorOf(EVENTS.heardFailed)).to.have.nested.property('error.code', 'host_lost');
   });
@@ -289,14 +282,6 @@ describe('instance-state', () => {
     expect(lost(unloading, EVENTS.exited)).to.equal('host_lost');
     const toldElsewhere = step(STATES.ready, EVENTS.heardDraining, { leased: 1 });
     expect(lost(toldElsewhere, { ...EVENTS.exited, asTold: true })).to.equal('draining');
-  });
-
-  it('waits longer for a word of a host that nobody leases, because that one speaks less often', () => {
-    const silent: InstanceState = { ...STATES.ready, heardAtMs: NOW - DEFAULT_LIMITS.silenceMs };
-    expect(step(silent, EVENTS.tick, { leased: 1 }).name).to.equal('stopping');
-    expect(step(silent, EVENTS.tick, { leased: 0 }).name).to.equal('ready');
-    expect(wakeAtMs(silent, { ...context, leased: 1 })).to.equal(NOW);
-    expect(wakeAtMs(silent, context)).to.equal(NOW + DEFAULT_LIMITS.idleSilenceMs - DEFAULT_LIMITS.silenceMs);
   });
 
   it('gives a loading host time as long as it makes progress', () => {
@@ -321,9 +306,9 @@ describe('instance-state', () => {
     expect(wake(STATES.placing)).to.equal(Infinity);
     expect(wake(STATES.spawning)).to.equal(NOW);
     expect(wake(STATES.loading)).to.equal(NOW);
-    expect(wake(STATES.ready)).to.equal(NOW);
+    expect(wake(STATES.ready)).to.equal(Infinity);
     expect(wake(STATES.ready, { idleUntilMs: NOW - 7 })).to.equal(NOW - 7);
-    expect(wake(STATES.draining)).to.equal(NOW);
+    expect(wake(STATES.draining)).to.equal(NOW + 1);
     expect(wake(STATES.stopping)).to.equal(NOW);
     expect(wake(STATES.failed)).to.equal(NOW + 1000);
     expect(wake(STATES.failed, { wanted: false })).to.equal(Infinity);
@@ -338,12 +323,6 @@ describe('instance-state', () => {
           NOW,
         );
       }
-    }
-    // Fractions: 0.1 + 6000 - 0.1 is not 6000.
-    for (let index = 0; index < 1000; index++) {
-      const heardAtMs = index * 17.137;
-      const ready: InstanceState = { ...STATES.ready, heardAtMs };
-      expect(step(ready, EVENTS.tick, { nowMs: wakeAtMs(ready, context) }).name).to.equal('stopping');
     }
   });
 });

@@ -73,7 +73,7 @@ describe('pool: crashes', () => {
     const bench = new Bench();
     bench.apply([modelSpec('a')]);
     const lease = await bench.lease('a');
-    bench.node.one('a').stalledMs = 60_000;
+    Object.assign(bench.node.one('a'), { stalledMs: 60_000, running: 1 });
     await bench.clock.runUntil(() => lease.lost.aborted);
     expect(codeOf(lease.lost.reason)).to.equal('host_stuck');
   });

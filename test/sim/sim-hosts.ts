@@ -38,6 +38,7 @@ export class SimHost implements HostProcess {
   label: string;
   private readonly clock: ProcessClock;
   private readonly server: HostServer;
+  private engine: Engine | undefined;
   private beat: Timer | undefined;
   private isGone = false;
   private beats = 0;
@@ -63,7 +64,11 @@ export class SimHost implements HostProcess {
     this.server = new HostServer({
       bus: network.connect(this.name),
       clock: this.clock,
-      driver: watched(driver, (message) => parts.onViolation(`${request.label} (${request.hid}): ${message}`)),
+      driver: watched(
+        driver,
+        (message) => parts.onViolation(`${request.label} (${request.hid}): ${message}`),
+        (engine) => (this.engine = engine),
+      ),
       hid: request.hid,
       nid,
       log,
@@ -120,8 +125,8 @@ export class SimHost implements HostProcess {
 
   private heartbeat(): void {
     this.beat = this.parts.clock.setTimer(HEARTBEAT_MS, () => {
-      const none = { steps: 0, promptTokens: 0, generatedTokens: 0, running: 0, waiting: 0, stalledMs: 0, engines: 0 };
-      this.request.onHeartbeat({ number: this.beats++, ...none });
+      const none = { steps: 0, promptTokens: 0, generatedTokens: 0, running: 0, waiting: 0, stalledMs: 0 };
+      this.request.onHeartbeat({ number: this.beats++, engines: 1, ...(this.engine?.stats() ?? none) });
       this.heartbeat();
     });
   }
@@ -157,11 +162,16 @@ export class SimSpawner implements Spawner {
 }
 
 /** The same driver, whose engines complain when they get more sequences than they have slots: then a lease was given twice. */
-function watched(driver: EngineDriver, complain: (message: string) => void): EngineDriver {
+function watched(
+  driver: EngineDriver,
+  complain: (message: string) => void,
+  onEngine: (engine: Engine) => void,
+): EngineDriver {
   return {
     ...driver,
     load: async (options, onProgress, signal) => {
       const engine = await driver.load(options, onProgress, signal);
+      onEngine(engine);
       return new Proxy(engine, {
         get(target, property): unknown {
           const value = Reflect.get(target, property, target) as unknown;

@@ -1,0 +1,164 @@
+/** What becomes of hosts that live and do not work, and of those that only look so. */
+import { expect } from 'chai';
+import { modelSpec } from '../support/profiles.js';
+import { Bench, codeOf } from './bench.js';
+
+const HOUR_MS = 3_600_000;
+
+async function leased(): Promise<{ bench: Bench; lease: Awaited<ReturnType<Bench['lease']>> }> {
+  const bench = new Bench();
+  bench.apply([modelSpec('a')]);
+  const lease = await bench.lease('a');
+  lease.begin(1);
+  const host = bench.node.one('a');
+  Object.assign(host, { attempts: [{ rid: 'run_1', att: 1 }], running: 1, steps: 1 });
+  return { bench, lease };
+}
+
+describe('pool: health', () => {
+  it('tells how a host is', async () => {
+    const { bench, lease } = await leased();
+    const host = bench.node.one('a');
+    await bench.clock.run(2000);
+    expect(bench.model('a').health).to.include({ verdict: 'busy' });
+    host.steps = 20;
+    await bench.clock.run(1000);
+    expect(bench.model('a').health).to.include({ verdict: 'well' });
+    Object.assign(host, { running: 0, attempts: [] });
+    lease.release();
+    await bench.clock.run(2000);
+    expect(bench.model('a').health).to.include({ verdict: 'idle' });
+    host.die();
+    await bench.until('a', 'failed');
+    expect(bench.model('a').health).to.equal(undefined);
+  });
+
+  it('ends a host that stands still as a whole, and serves who waits from the next one', async () => {
+    const { bench, lease } = await leased();
+    const host = bench.node.one('a');
+    const beganMs = bench.clock.nowMs();
+    host.freeze();
+    await bench.clock.runUntil(() => lease.lost.aborted);
+    expect(codeOf(lease.lost.reason)).to.equal('host_stuck');
+    expect((lease.lost.reason as { details: unknown }).details).to.deep.equal({ verdict: 'frozen' });
+    expect(bench.clock.nowMs() - beganMs).to.be.within(4000, 7000);
+    expect((await bench.lease('a')).hid).to.not.equal(host.hid);
+    expect(host.isAlive).to.equal(false);
+  });
+
+  it('ends an idle host that stands still', async () => {
+    const { bench, lease } = await leased();
+    const host = bench.node.one('a');
+    Object.assign(host, { running: 0, attempts: [] });
+    lease.release();
+    host.freeze();
+    await bench.clock.runUntil(() => !host.isAlive);
+    expect(bench.model('a').lastError?.message).to.contain('frozen');
+  });
+
+  it('gives a host whose native thread lives more time for its event loop, then ends it', async () => {
+    const { bench, lease } = await leased();
+    bench.node.one('a').mute();
+    await bench.clock.run(9000);
+    expect(lease.lost.aborted).to.equal(false);
+    await bench.clock.run(3000);
+    expect((lease.lost.reason as { details: unknown }).details).to.deep.equal({ verdict: 'deaf' });
+  });
+
+  it('ends no host over a long prompt whose steps go on', async () => {
+    const { bench, lease } = await leased();
+    const host = bench.node.one('a');
+    for (let chunk = 0; chunk < 10; chunk++) {
+      for (const stalledMs of [10_000, 20_000, 30_000, 40_000, 50_000]) {
+        await bench.clock.run(10_000);
+        host.stalledMs = stalledMs;
+      }
+      host.steps++;
+    }
+    expect(lease.lost.aborted).to.equal(false);
+    expect(bench.model('a').health?.longestStepMs).to.equal(40_000);
+  });
+
+  it('ends a host with work whose steps do not move', async () => {
+    const { bench, lease } = await leased();
+    const host = bench.node.one('a');
+    const beganMs = bench.clock.nowMs();
+    while (!lease.lost.aborted && bench.clock.nowMs() < 10 * HOUR_MS) {
+      await bench.clock.run(1000);
+      host.stalledMs = bench.clock.nowMs() - beganMs;
+    }
+    expect((lease.lost.reason as { details: unknown }).details).to.deep.equal({ verdict: 'stuck' });
+    expect(bench.clock.nowMs() - beganMs).to.be.within(60_000, 65_000);
+  });
+
+  for (const [phase, ms] of [
+    ['an hour', HOUR_MS],
+    ['four seconds', 4000],
+    ['five seconds', 5000],
+    ['ten seconds', 10_500],
+  ] as const) {
+    it(`ends no host when the machine slept for ${phase}, busy or idle, whenever it fell asleep`, async () => {
+      const { bench, lease } = await leased();
+      bench.apply([modelSpec('a'), modelSpec('b')]);
+      (await bench.lease('b')).release();
+      const hids = ['a', 'b'].map((name) => bench.node.one(name).hid);
+      for (let round = 0; round < 12; round++) {
+        await bench.clock.run(1000 + 170 * round);
+        bench.clock.jump(ms);
+        // Its own clock counts the sleep, and it says so before its step has ended.
+        bench.node.one('a').stalledMs = ms;
+        await bench.clock.run(700);
+        Object.assign(bench.node.one('a'), { stalledMs: 5, steps: round + 2 });
+        if (bench.model('b').hid === undefined) (await bench.lease('b')).release();
+      }
+      await bench.clock.run(10_000);
+      expect(lease.lost.aborted).to.equal(false);
+      expect(bench.node.one('a').hid).to.equal(hids[0]);
+      expect(['a', 'b'].map((name) => bench.model(name).crashes)).to.deep.equal([0, 0]);
+    });
+  }
+
+  it('ends a load that stands still as a whole, long before it would time out', async () => {
+    const bench = new Bench();
+    bench.node.script.loadMs = Infinity;
+    bench.apply([modelSpec('a')]);
+    bench.ask('a');
+    await bench.until('a', 'loading');
+    const host = bench.node.one('a');
+    host.freeze();
+    const beganMs = bench.clock.nowMs();
+    await bench.clock.runUntil(() => !host.isAlive);
+    expect(bench.clock.nowMs() - beganMs).to.be.within(14_000, 18_000);
+    expect(bench.model('a').lastError?.message).to.contain('frozen');
+  });
+
+  it('cuts a drain off when the host stands still', async () => {
+    const { bench, lease } = await leased();
+    const host = bench.node.one('a');
+    void bench.pool.unload('a', 600_000);
+    await bench.until('a', 'draining');
+    host.freeze();
+    await bench.clock.runUntil(() => !host.isAlive);
+    expect(codeOf(lease.lost.reason)).to.equal('host_stuck');
+    await bench.until('a', 'unloaded');
+  });
+
+  it('lets a second unload hurry the first one', async () => {
+    const { bench, lease } = await leased();
+    void bench.pool.unload('a', 600_000);
+    await bench.until('a', 'draining');
+    void bench.pool.unload('a', 1000);
+    await bench.clock.run(1500);
+    expect(codeOf(lease.lost.reason)).to.equal('draining');
+  });
+
+  it('still ends a silent host where nobody tells of pulses', async () => {
+    const bench = new Bench();
+    bench.node.script.tellsPulses = false;
+    bench.apply([modelSpec('a')]);
+    const lease = await bench.lease('a');
+    bench.node.one('a').mute();
+    await bench.clock.run(7000);
+    expect((lease.lost.reason as { details: unknown }).details).to.deep.equal({ verdict: 'silent' });
+  });
+});
