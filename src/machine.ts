@@ -49,8 +49,9 @@ export async function joinBus({ config, clock, random, log, undo }: Ground): Pro
 /** The agent of this machine, which starts and ends its model hosts. Returns its node id. */
 export function startMachine({ config, clock, random, log, undo }: Ground, { bus, url, token }: Joined): string {
   const nid = random.id('node');
-  const { engine, logLevel, paths } = config;
-  const hosts = { nid, busUrl: url, busToken: token, engine, logLevel };
+  const { engine, logLevel, paths, prefixDiskBytes } = config;
+  const prefixFolder = prefixDiskBytes === 0 ? undefined : paths.prefixes;
+  const hosts = { nid, busUrl: url, busToken: token, engine, logLevel, prefixFolder, prefixDiskBytes };
   const spawner = new ProcessSpawner({ config: hosts, logFolder: paths.logs, log });
   const deviceProbe = machineProbe(config.deviceLimits);
   const agent = new NodeAgent({ bus, clock, random, nid, spawner, deviceProbe, log });

@@ -109,6 +109,7 @@ function modelBody(model: ModelStatus): Record<string, unknown> {
     health: healthBody(model),
     prompt_tokens: model.promptTokens,
     generated_tokens: model.generatedTokens,
+    restored_prefix_tokens: model.restoredPrefixTokens ?? 0,
     retry_in_ms: model.retryInMs ?? null,
     last_error: model.lastError ?? null,
   };

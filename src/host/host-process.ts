@@ -10,6 +10,7 @@ import { connectNats } from '../bus/nats-bus.js';
 import type { EngineDriver } from '../engine/engine.js';
 import { HOST_LIMITS, type HostConfig } from '../schema/config.js';
 import { HostServer } from './host-server.js';
+import { PrefixShelf } from './prefix-shelf.js';
 
 /** How a host process ends, beside 0 (told to) and 1 (the load failed). The lifeline's own is 75. */
 export const HOST_EXITS = {
@@ -29,6 +30,9 @@ export async function runHost(config: HostConfig, driver: EngineDriver): Promise
     process.exit(HOST_EXITS.fault);
   });
   const bus = await connectOrExit(config, log);
+  const { prefixFolder: folder, prefixDiskBytes: maxBytes } = config;
+  const shelf = { maxBytes, build: driver.build, clock: systemClock, log };
+  const prefixes = folder === undefined ? undefined : new PrefixShelf({ folder, ...shelf });
   const server = new HostServer({
     bus,
     clock: systemClock,
@@ -38,6 +42,7 @@ export async function runHost(config: HostConfig, driver: EngineDriver): Promise
     log,
     exit: (code) => process.exit(code),
     residentBytes: () => process.memoryUsage.rss(),
+    ...(prefixes === undefined ? {} : { prefixes }),
   });
   server.start();
   exitWithoutBus(bus, log);

@@ -40,6 +40,16 @@ export interface HostServerOptions {
   readonly exit: (code: number) => void;
   /** Memory of the process in bytes; left out of the events when absent. */
   readonly residentBytes?: () => number;
+  /** Keeps the prefixes of a model from one host to the next; absent: they end with the host. */
+  readonly prefixes?: PrefixKeeper;
+}
+
+/** Never rejects and takes bounded time. */
+export interface PrefixKeeper {
+  /** Of an engine that is about to close. */
+  save(engine: Engine, load: LoadOptions): Promise<void>;
+  /** Resolves with the tokens that a new engine took over. */
+  restore(engine: Engine, load: LoadOptions): Promise<number>;
 }
 
 export class HostServer {
@@ -54,6 +64,9 @@ export class HostServer {
   private beat: Timer | undefined;
   private progressDueMs = 0;
   private isEnding = false;
+  /** Told to leave: what the model has kept is saved before the end. */
+  private isLeaving = false;
+  private restoredPrefixTokens = 0;
   private stopStatus: () => void = () => undefined;
 
   constructor(private readonly options: HostServerOptions) {
@@ -133,7 +146,9 @@ export class HostServer {
       case 'devices':
         this.refuseUnlessIdle('devices');
         return { devices: this.options.driver.devices() };
+      case 'leave':
       case 'exit':
+        this.isLeaving = command.op === 'leave';
         return void this.dispatch({ type: 'exit' });
     }
   }
@@ -202,11 +217,13 @@ export class HostServer {
     const { wantedLoad } = this;
     assert(wantedLoad !== undefined, 'a load was asked for');
     try {
-      this.engine = await this.options.driver.load(
+      const engine = await this.options.driver.load(
         wantedLoad,
         (fraction) => this.dispatch({ type: 'progress', fraction }),
         this.loading.signal,
       );
+      this.restoredPrefixTokens = (await this.options.prefixes?.restore(engine, wantedLoad)) ?? 0;
+      this.engine = engine;
     } catch (thrown) {
       const error = toLlamaestroError(thrown);
       this.log.warn('the load failed', { error });
@@ -254,6 +271,7 @@ export class HostServer {
       // Told with every event, so that a listener that missed one knows all the same a second later.
       ...(engine === undefined ? {} : { info: engine.info, planned: engine.planned, allocated: engine.memory() }),
       ...(residentBytes === undefined ? {} : { residentBytes: residentBytes() }),
+      ...(this.restoredPrefixTokens === 0 ? {} : { restoredPrefixTokens: this.restoredPrefixTokens }),
     };
   }
 
@@ -263,12 +281,19 @@ export class HostServer {
     const { clock, exit } = this.options;
     await sleep(clock, 0); // the answer to the command that ends us leaves first
     this.goDeaf();
+    if (this.isLeaving) await this.keepPrefixes();
     const patience = new AbortController();
     const tooLong = sleep(clock, HOST_LIMITS.exitMs, patience.signal).catch(() => undefined);
     await Promise.race([this.closeAll(), tooLong]);
     patience.abort();
     this.attempts.close();
     exit(exitCode);
+  }
+
+  private async keepPrefixes(): Promise<void> {
+    const { engine, wantedLoad } = this;
+    if (engine === undefined || wantedLoad === undefined) return;
+    await this.options.prefixes?.save(engine, wantedLoad);
   }
 
   private async closeAll(): Promise<void> {

@@ -28,7 +28,8 @@ export interface HostClient {
   load(hid: string, load: LoadOptions): Promise<LlamaestroError | undefined>;
   /** Not answered, never fails. */
   renew(hid: string, attempts: readonly { readonly rid: string; readonly att: number }[]): void;
-  /** Not waited for, never fails. */
+  /** Not waited for, never fails. `leave` saves the prefixes of the model before. */
+  leave(hid: string): void;
   exit(hid: string): void;
   /** Rejects with the host's error, `no_host`, `ack_timeout`, or the signal's reason. */
   count(hid: string, prompt: Prompt, signal?: AbortSignal): Promise<number>;
@@ -70,6 +71,7 @@ export function hostClient(bus: Bus, gid: string, hostCommandMs: number): HostCl
       const order: HostCommand = { op: 'renew', gid, attempts };
       bus.publish(subjects.host(hid, 'ctl'), order);
     },
+    leave: (hid) => void command(hid, { op: 'leave' }).catch(() => undefined),
     exit: (hid) => void command(hid, { op: 'exit' }).catch(() => undefined),
     count: async (hid, prompt, signal) => {
       const answer = bus.request(subjects.host(hid, 'tokenize'), { prompt }, { timeoutMs: hostCommandMs }, signal);

@@ -136,7 +136,7 @@ function whileLoading(state: StateOf<'loading'>, event: InstanceEvent, context: 
     case 'exited':
       return gone(hid, crashedEarly(state, event.how, context), context);
     case 'tick': {
-      if (nowMs >= givenUpAtMs(state, context)) return leave(hid, context);
+      if (nowMs >= givenUpAtMs(state, context)) return exit(hid, context);
       if (suspectsItself(event.lateMs, context.limits)) {
         const deadlineAtMs = Math.max(state.deadlineAtMs, nowMs + context.limits.loadStallMs);
         return stay({ ...state, progressAtMs: nowMs, deadlineAtMs });
@@ -150,7 +150,7 @@ function whileLoading(state: StateOf<'loading'>, event: InstanceEvent, context: 
       return stay(watched(state, context));
     case 'unload':
     case 'shutdown':
-      return leave(hid, context);
+      return exit(hid, context);
     default:
       return stay(state);
   }
@@ -174,7 +174,7 @@ function whileReady(state: StateOf<'ready'>, event: InstanceEvent, context: Inst
     case 'unload':
       return finish(state, context, event.cause, event.drainMs);
     case 'shutdown':
-      return leave(hid, context, event.cause);
+      return exit(hid, context, event.cause);
     default:
       return stay(state);
   }
@@ -202,7 +202,7 @@ function whileDraining(state: StateOf<'draining'>, event: InstanceEvent, context
     case 'tick':
       return context.nowMs >= state.deadlineAtMs ? leave(hid, context, cause) : stay(state);
     case 'shutdown':
-      return leave(hid, context, event.cause);
+      return exit(hid, context, event.cause);
     default:
       return stay(state);
   }
@@ -311,10 +311,19 @@ function dying(hid: string, ending: Ending, context: InstanceContext, how: 'kill
   return to({ name: 'stopping', hid, killAtMs: nextKillAt(context), ...failure }, ...ending.effects, ...kill);
 }
 
-/** Asks the host to go; its leases are over when `error` is given. */
+/** Asks a host with a model to go, with what it has learned saved; its leases are over when `error` is given. */
 function leave(hid: string, context: InstanceContext, error?: LlamaestroError): Transition {
-  const effects: InstanceEffect[] = error === undefined ? [{ type: 'shut' }] : [{ type: 'lose', error }];
-  return to({ name: 'stopping', hid, killAtMs: nextKillAt(context) }, ...effects, { type: 'exit', hid });
+  const killAtMs = nextKillAt(context) + context.limits.leaveGraceMs;
+  return to({ name: 'stopping', hid, killAtMs }, lastOf(error), { type: 'leave', hid });
+}
+
+/** Asks a host to go at once. */
+function exit(hid: string, context: InstanceContext, error?: LlamaestroError): Transition {
+  return to({ name: 'stopping', hid, killAtMs: nextKillAt(context) }, lastOf(error), { type: 'exit', hid });
+}
+
+function lastOf(error: LlamaestroError | undefined): InstanceEffect {
+  return error === undefined ? { type: 'shut' } : { type: 'lose', error };
 }
 
 /** Lets what runs end, then asks the host to go. */

@@ -43,6 +43,7 @@ export function modelStatus({
     ...(plan === undefined ? {} : { planned: plan }),
     ...(word?.allocated === undefined ? {} : { allocated: word.allocated }),
     ...(word?.residentBytes === undefined ? {} : { residentBytes: word.residentBytes }),
+    ...(word?.restoredPrefixTokens === undefined ? {} : { restoredPrefixTokens: word.restoredPrefixTokens }),
     ...memory,
     slots: word?.info?.slots ?? load.slots ?? 1,
     leased: desk.leased,

@@ -102,6 +102,9 @@ export type InstanceEffect =
   | { readonly type: 'lose'; readonly error: LlamaestroError }
   /** Everybody who waits is refused. */
   | { readonly type: 'reject'; readonly error: LlamaestroError }
+  /** Go, and save before that what the next load can use. */
+  | { readonly type: 'leave'; readonly hid: string }
+  /** Go at once. */
   | { readonly type: 'exit'; readonly hid: string }
   | { readonly type: 'kill'; readonly hid: string }
   /** The process is gone: its bytes are free. */

@@ -39,6 +39,8 @@ export interface PoolLimits {
   readonly drainMs: number;
   /** From the exit command to the kill, and between kills. */
   readonly exitGraceMs: number;
+  /** On top of it for a host that saves its prefixes before. */
+  readonly leaveGraceMs: number;
   /** From SIGTERM to SIGKILL inside the node agent. */
   readonly killGraceMs: number;
   /** First and longest pause after a crash; it doubles in between. */
@@ -109,6 +111,7 @@ export const DEFAULT_LIMITS: PoolLimits = {
   selfBlockedMs: 500,
   drainMs: 30_000,
   exitGraceMs: 5_000,
+  leaveGraceMs: 5_000,
   killGraceMs: 2_000,
   backoffFirstMs: 1_000,
   backoffLastMs: 60_000,

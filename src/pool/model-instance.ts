@@ -356,8 +356,9 @@ export class ModelInstance implements Tenant, Watched {
         return this.desk.lose(effect.error);
       case 'reject':
         return this.desk.reject(effect.error);
+      case 'leave':
       case 'exit':
-        return hosts.exit(effect.hid);
+        return hosts[effect.type](effect.hid);
       case 'kill':
         return void killHost(effect.hid, this.name, this.parts, this.tell);
       case 'release':

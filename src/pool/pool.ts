@@ -72,6 +72,8 @@ export interface ModelStatus {
   readonly planned?: MemoryPlan;
   readonly allocated?: MemoryPlan;
   readonly residentBytes?: number;
+  /** Tokens of prompts that the present host took over from the one before it. */
+  readonly restoredPrefixTokens?: number;
   /** On top of the plan, and what the system shows, by device id. */
   readonly extra?: DeviceBytes;
   readonly measured?: DeviceBytes;

@@ -112,7 +112,8 @@ export const BundleCodec = t.type({ v: t.literal(1), hid: t.string, frames: t.re
 export type Bundle = t.TypeOf<typeof BundleCodec>;
 
 /**
- * Control of one host. `cancel`, `credit` and `resend` name an attempt and are idempotent; `exit` drains nothing.
+ * Control of one host. `cancel`, `credit` and `resend` name an attempt and are idempotent; `exit` drains nothing. `leave` is
+ * an exit that first saves the prompt prefixes of the model for the next load of the same configuration, within a few seconds.
  * `credit` says how many frames may have been sent in all since the attempt began, so a repeated one gives nothing twice.
  * `renew` extends the leases of all attempts a gateway runs there; what is not renewed for 15 s is cancelled.
  * `devices` is answered with Devices by a host without a model: asking touches the GPU, so only a planner host is asked.
@@ -129,6 +130,7 @@ export const HostCommandCodec = t.union([
   }),
   t.type({ op: t.literal('drain') }),
   t.type({ op: t.literal('devices') }),
+  t.type({ op: t.literal('leave') }),
   t.type({ op: t.literal('exit') }),
 ]);
 export type HostCommand = t.TypeOf<typeof HostCommandCodec>;
@@ -160,6 +162,8 @@ export const HostEventCodec = t.intersection([
     residentBytes: t.number,
     /** Host memory that the prefix cache holds; it is in what is observed on the CPU, and in no plan. */
     prefixBytes: t.number,
+    /** Tokens of prompts that this host took over from a file when it loaded. */
+    restoredPrefixTokens: t.number,
     error: WireErrorCodec,
   }),
 ]);

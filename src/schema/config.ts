@@ -28,6 +28,11 @@ export const HOST_LIMITS = {
   vocabularies: 4,
   /** What `exit` waits for the engine to close and the last frames to leave; then the process ends anyway. */
   exitMs: 2000,
+  /** What saving the prefixes of a model may take before its host ends, and restoring them before a load is over. */
+  prefixSaveMs: 4000,
+  prefixRestoreMs: 4000,
+  /** Saved prefixes that nobody used for so long are deleted when the next ones are saved. */
+  prefixAgeMs: 7 * 24 * 3600_000,
   /** A host without its bus for so long ends. */
   busLostMs: 15_000,
   /** Between two looks at whether a draining host is empty. */
@@ -75,6 +80,8 @@ export interface HomePaths {
   readonly profiles: string;
   /** Written by `npm start`: where the gateway of this home listens. */
   readonly pidFile: string;
+  /** Prompt prefixes of models that were unloaded; they tell what was in prompts. */
+  readonly prefixes: string;
   /** Shared by all CPU hosts that take turns (LoadOptions.stepLock). */
   readonly stepLock: string;
 }
@@ -87,6 +94,8 @@ export interface NodeConfig {
   /** A real NATS server or cluster; absent: the embedded bus. */
   readonly natsUrl: string | undefined;
   readonly deviceLimits: DeviceLimits;
+  /** What saved prefixes may take on disk, all together; 0: none are saved. */
+  readonly prefixDiskBytes: number;
   readonly logLevel: LogLevel;
   readonly engine: 'native' | 'fake';
 }
@@ -105,6 +114,9 @@ export interface HostConfig {
   readonly busUrl: string;
   /** Absent when the URL needs none. */
   readonly busToken: string | undefined;
+  /** Where prefixes of unloaded models are kept, and how many bytes of them; absent: nowhere. */
+  readonly prefixFolder: string | undefined;
+  readonly prefixDiskBytes: number;
   /** Descriptor of the inherited lifeline pipe. */
   readonly lifelineFd: number;
   readonly engine: 'native' | 'fake';
@@ -112,12 +124,15 @@ export interface HostConfig {
 }
 
 const DEFAULT_PORT = 8080;
+const DEFAULT_PREFIX_DISK = '2GiB';
 const HOST_VARIABLES = {
   hid: 'LLAMAESTRO_HID',
   nid: 'LLAMAESTRO_NID',
   busUrl: 'LLAMAESTRO_BUS_URL',
   busToken: 'LLAMAESTRO_BUS_TOKEN',
   lifelineFd: 'LLAMAESTRO_LIFELINE_FD',
+  prefixFolder: 'LLAMAESTRO_PREFIX_FOLDER',
+  prefixDisk: 'LLAMAESTRO_PREFIX_DISK',
 } as const;
 
 /** The gateway's configuration; `invalid_request` naming the variable when one cannot be read. */
@@ -135,6 +150,7 @@ export function readNodeConfig(env: Environment = process.env): NodeConfig {
     paths: homePaths(dataFolder(env)),
     natsUrl: env['NATS_URL'] || undefined,
     deviceLimits: parseDeviceLimits(env['LLAMAESTRO_DEVICE_LIMITS'] ?? ''),
+    prefixDiskBytes: size(env, HOST_VARIABLES.prefixDisk, DEFAULT_PREFIX_DISK),
     ...readEngineAndLog(env),
   };
 }
@@ -146,6 +162,8 @@ export function readHostConfig(env: Environment = process.env): HostConfig {
     nid: required(env, HOST_VARIABLES.nid),
     busUrl: required(env, HOST_VARIABLES.busUrl),
     busToken: env[HOST_VARIABLES.busToken] || undefined,
+    prefixFolder: env[HOST_VARIABLES.prefixFolder] || undefined,
+    prefixDiskBytes: size(env, HOST_VARIABLES.prefixDisk, DEFAULT_PREFIX_DISK),
     lifelineFd: wholeNumber(env, HOST_VARIABLES.lifelineFd, 3, 3, 1023),
     ...readEngineAndLog(env),
   };
@@ -162,6 +180,8 @@ export function hostEnvironment(config: HostConfig, inherited: Environment = pro
     [HOST_VARIABLES.busUrl]: config.busUrl,
     [HOST_VARIABLES.busToken]: config.busToken ?? '',
     [HOST_VARIABLES.lifelineFd]: String(config.lifelineFd),
+    [HOST_VARIABLES.prefixFolder]: config.prefixFolder ?? '',
+    [HOST_VARIABLES.prefixDisk]: `${config.prefixDiskBytes}B`,
     LLAMAESTRO_ENGINE: config.engine,
     LLAMAESTRO_LOG_LEVEL: config.logLevel,
   };
@@ -177,6 +197,7 @@ export function homePaths(home: string): HomePaths {
     models: join(root, 'models'),
     profiles: join(root, 'profiles'),
     pidFile: join(root, 'gateway.json'),
+    prefixes: join(root, 'prefixes'),
     stepLock: join(root, 'step.lock'),
   };
 }
@@ -230,6 +251,12 @@ function wholeNumber(env: Environment, name: string, fallback: number, minimum: 
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= minimum && value <= maximum) return value;
   return refuse(name, `must be a whole number from ${minimum} to ${maximum}, got '${text}'`);
+}
+
+function size(env: Environment, name: string, fallback: string): number {
+  const text = env[name] || fallback;
+  if (/^\d+(\.\d+)?(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)$/.test(text)) return sizeBytes(text);
+  return text === '0' ? 0 : refuse(name, `must be a size such as 512MiB or 2GiB, or 0, got '${text}'`);
 }
 
 function refuse(name: string, message: string): never {

@@ -23,6 +23,7 @@ interface StatusModel {
   readonly leased: number;
   readonly crashes: number;
   readonly loads: number;
+  readonly restored_prefix_tokens: number;
   readonly memory: {
     readonly planned: { totalBytes: number } | null;
     readonly allocated: { totalBytes: number } | null;
@@ -39,7 +40,11 @@ interface RunBody {
   readonly status: string;
   readonly finish_reason: string;
   readonly warnings: readonly string[];
-  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
+  readonly usage: {
+    readonly prompt_tokens: number;
+    readonly cached_tokens: number;
+    readonly completion_tokens: number;
+  };
   readonly error?: { readonly code: string; readonly param: string | null; readonly message: string };
   readonly remedy?: string;
   readonly details?: Record<string, unknown>;
@@ -127,6 +132,18 @@ describe('e2e: the demo profile', function () {
     expect(report['returned'], 'another program may have taken memory meanwhile').to.be.oneOf([true, null]);
     expect(() => process.kill(before?.pid ?? 0, 0)).to.throw('ESRCH');
     expect((await run({ task: 'Who are you?', model: 'critic' })).status).to.equal('completed');
+  });
+
+  it('remembers prompts over an unload: what the next process takes over is not computed again', async () => {
+    const ask = { task: `Summarise: ${'rivers and owls '.repeat(40)}`, model: 'summarizer', max_tokens: 4 };
+    const first = await run(ask);
+    const unload = await fetch(`${gateway.url}/v1/models/summarizer/unload`, { method: 'POST' });
+    expect(await unload.json()).to.include({ was_loaded: true, process: 'exited with code 0' });
+    const again = await run(ask);
+    expect(first.usage.cached_tokens).to.be.below(again.usage.cached_tokens);
+    expect(again.usage.cached_tokens).to.be.above(again.usage.prompt_tokens / 2);
+    expect(again.output.text).to.equal(first.output.text);
+    expect((await model('summarizer'))?.restored_prefix_tokens).to.be.at.least(again.usage.cached_tokens);
   });
 
   it('loads once for fifty requests that come at once, and answers each', async () => {

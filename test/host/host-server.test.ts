@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { HostCommand } from '../../src/schema/bus-messages.js';
 import { HOST_LIMITS } from '../../src/schema/config.js';
+import type { PrefixKeeper } from '../../src/host/host-server.js';
 import { ANSWER, MODEL, World, longPrompt } from './world.js';
 
 const LOAD = { file: MODEL, purpose: 'generate' } as const;
@@ -248,6 +249,47 @@ describe('HostServer', () => {
       world.server.end();
       await world.clock.run(HOST_LIMITS.exitMs + 100);
       expect(world.exits).to.deep.equal([0]);
+    });
+  });
+
+  describe('leave', () => {
+    /** Keeps prefixes in no time, or never comes to an end. */
+    function keeper(restored: number, save: () => Promise<void> = () => Promise.resolve()) {
+      const saved: string[] = [];
+      const keeps: PrefixKeeper = {
+        restore: () => Promise.resolve(restored),
+        save: (_engine, { file }) => (saved.push(file), save()),
+      };
+      return { saved, keeps };
+    }
+
+    it('saves what the model has kept, then ends, and exit saves nothing', async () => {
+      for (const [op, files] of [
+        ['leave', [MODEL]],
+        ['exit', []],
+      ] as const) {
+        const { saved, keeps } = keeper(0);
+        const world = new World({}, keeps);
+        await world.load();
+        await world.command({ op });
+        await world.clock.run(100);
+        expect([world.exits, saved]).to.deep.equal([[0], files]);
+        expect(world.clock.pendingTimers).to.equal(0);
+      }
+    });
+
+    it('saves nothing where no model is', async () => {
+      const { saved, keeps } = keeper(0);
+      const world = new World({}, keeps);
+      await world.command({ op: 'leave' });
+      await world.clock.run(100);
+      expect([world.exits, saved]).to.deep.equal([[0], []]);
+    });
+
+    it('says how much of former prompts a new host has', async () => {
+      const world = new World({}, keeper(192).keeps);
+      await world.load();
+      expect(world.lastEvent.restoredPrefixTokens).to.equal(192);
     });
   });
 

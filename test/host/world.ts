@@ -8,7 +8,7 @@ import { subjects, type Verb } from '../../src/bus/subjects.js';
 import { createFakeDriver } from '../../src/engine/fake-driver.js';
 import type { FakeScript } from '../../src/engine/fake-script.js';
 import type { EngineDriver } from '../../src/engine/engine.js';
-import { HostServer } from '../../src/host/host-server.js';
+import { HostServer, type PrefixKeeper } from '../../src/host/host-server.js';
 import {
   BundleCodec,
   HostEventCodec,
@@ -38,7 +38,7 @@ export class World {
   /** Milliseconds that passed for the host between two of its turns: what a process that stood still sees. */
   lostMs = 0;
 
-  constructor(script: FakeScript = {}) {
+  constructor(script: FakeScript = {}, prefixes?: PrefixKeeper) {
     const { clock, network } = this;
     const models = { [MODEL]: { answer: ANSWER, trainedContextTokens: 65_536 }, ...script.models };
     this.driver = createFakeDriver({ clock, random: seededRandom(8), script: { ...script, models } });
@@ -50,7 +50,10 @@ export class World {
       wallMs: () => clock.wallMs(),
       setTimer: (delayMs, fn) => clock.setTimer(delayMs, fn),
     };
-    this.server = new HostServer({ bus, clock: hostClock, driver: this.driver, hid: 'h1', nid: 'n1', log, exit });
+    this.server = new HostServer({
+      ...{ bus, clock: hostClock, driver: this.driver, hid: 'h1', nid: 'n1', log, exit },
+      ...(prefixes === undefined ? {} : { prefixes }),
+    });
     this.gateway.subscribe(subjects.hostEvents('h1'), ({ body }) => this.events.push(decode(HostEventCodec, body)));
     this.gateway.subscribe(subjects.out('g1'), ({ body }) => this.bundles.push(decode(BundleCodec, body)));
     this.server.start();

@@ -59,6 +59,8 @@ export class RealNode {
         busToken: broker.token,
         engine: options.engine ?? 'native',
         logLevel: 'info',
+        prefixFolder: homePaths(home).prefixes,
+        prefixDiskBytes: 2 ** 30,
       },
       logFolder: homePaths(home).logs,
       log,

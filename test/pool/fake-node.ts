@@ -166,7 +166,8 @@ export class FakeHost {
       if (script.loadMs !== Infinity) clock.setTimer(script.loadMs, () => this.finishLoad());
       if (script.mute.includes('load')) return new Promise(() => undefined);
     }
-    if (command.op === 'exit' && !script.deafToExit) clock.setTimer(5, () => this.die(null));
+    if ((command.op === 'leave' || command.op === 'exit') && !script.deafToExit)
+      clock.setTimer(5, () => this.die(null));
     return {};
   }
 

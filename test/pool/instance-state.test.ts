@@ -50,28 +50,28 @@ const TABLE: Record<StateName, Partial<Record<EventName, string>>> = {
     lateTick: 'loading:',
   },
   ready: {
-    heardDraining: 'stopping: shut exit',
+    heardDraining: 'stopping: shut leave',
     heardFailed: 'stopping failed: failed lose kill',
     suspected: 'stopping failed: failed lose kill',
     exited: 'failed: failed lose release',
-    evict: 'stopping: shut exit',
-    unload: 'stopping: shut exit',
+    evict: 'stopping: shut leave',
+    unload: 'stopping: shut leave',
     shutdown: 'stopping: lose exit',
   },
   draining: {
-    demand: 'stopping: shut exit',
+    demand: 'stopping: shut leave',
     heardFailed: 'stopping: lose kill',
     suspected: 'stopping: lose kill',
     exited: 'placing: lose release place',
     shutdown: 'stopping: lose exit',
   },
   yielding: {
-    demand: 'stopping: shut exit',
+    demand: 'stopping: shut leave',
     heardFailed: 'stopping: lose kill',
     suspected: 'stopping: lose kill',
     exited: 'placing: lose release place',
     reprieve: 'ready: resume',
-    unload: 'stopping: shut exit',
+    unload: 'stopping: shut leave',
     shutdown: 'stopping: lose exit',
   },
   stopping: { exited: 'placing: release place', tick: 'stopping: kill', lateTick: 'stopping: kill' },
@@ -171,18 +171,28 @@ describe('instance-state', () => {
     expect(draining).to.include({ name: 'draining', deadlineAtMs: NOW + DEFAULT_LIMITS.drainMs });
     const heardLater = step(draining, EVENTS.heardReady, { ...leased, nowMs: NOW + 29_000 });
     expect(step(heardLater, EVENTS.demand, leased).name).to.equal('draining');
-    expect(effectsOf(heardLater, EVENTS.tick, { ...leased, nowMs: NOW + 30_000 })).to.deep.equal(['lose', 'exit']);
-    expect(effectsOf(heardLater, EVENTS.demand, { leased: 0 })).to.deep.equal(['shut', 'exit']);
+    expect(effectsOf(heardLater, EVENTS.tick, { ...leased, nowMs: NOW + 30_000 })).to.deep.equal(['lose', 'leave']);
+    expect(effectsOf(heardLater, EVENTS.demand, { leased: 0 })).to.deep.equal(['shut', 'leave']);
+  });
+
+  it('gives a host that saves its prefixes more time to end than one that goes at once', () => {
+    const killAfter = (event: InstanceEvent): unknown => {
+      const state = step(STATES.ready, event);
+      return state.name === 'stopping' ? state.killAtMs - NOW : state.name;
+    };
+    const { exitGraceMs, leaveGraceMs } = DEFAULT_LIMITS;
+    expect(killAfter(EVENTS.evict)).to.equal(exitGraceMs + leaveGraceMs);
+    expect(killAfter(EVENTS.shutdown)).to.equal(exitGraceMs);
   });
 
   it('makes room at once when idle, and after what runs when in use', () => {
-    expect(effectsOf(STATES.ready, EVENTS.evict, { waiting: 0 })).to.deep.equal(['shut', 'exit']);
+    expect(effectsOf(STATES.ready, EVENTS.evict, { waiting: 0 })).to.deep.equal(['shut', 'leave']);
     const leased = { leased: 1 };
     const ready = STATES.ready;
     const yielding = step(ready, EVENTS.evict, leased);
     expect(yielding).to.include({ name: 'draining', deadlineAtMs: Infinity });
     expect(step(yielding, EVENTS.tick, { ...leased, nowMs: NOW + 4000 })).to.equal(yielding);
-    expect(effectsOf(yielding, EVENTS.demand)).to.deep.equal(['shut', 'exit']);
+    expect(effectsOf(yielding, EVENTS.demand)).to.deep.equal(['shut', 'leave']);
     const rescued = step(yielding, EVENTS.reprieve, leased);
     expect(rescued).to.deep.equal(ready);
     const told = step(yielding, EVENTS.unload, leased);
@@ -193,7 +203,7 @@ describe('instance-state', () => {
   it('unloads at the end of idleness, not before', () => {
     const ready = STATES.ready;
     expect(step(ready, EVENTS.tick, { idleUntilMs: NOW + 1 }).name).to.equal('ready');
-    expect(effectsOf(ready, EVENTS.tick, { idleUntilMs: NOW })).to.deep.equal(['shut', 'exit']);
+    expect(effectsOf(ready, EVENTS.tick, { idleUntilMs: NOW })).to.deep.equal(['shut', 'leave']);
   });
 
   it('retries after the pause when somebody wants it, and not before', () => {

@@ -79,6 +79,8 @@ describe('config', () => {
       lifelineFd: 3,
       engine: 'fake',
       logLevel: 'warn',
+      prefixFolder: '/home/me/prefixes',
+      prefixDiskBytes: 12_345,
     } as const;
     const env = hostEnvironment(config, { PATH: '/bin', LLAMAESTRO_HID: 'someone else', LLAMAESTRO_BUS_TOKEN: 'old' });
     expect(readHostConfig(env)).to.deep.equal(config);
@@ -96,11 +98,13 @@ describe('config', () => {
           lifelineFd: 3,
           engine: 'native',
           logLevel: 'info',
+          prefixFolder: undefined,
+          prefixDiskBytes: 0,
         },
-        { LLAMAESTRO_BUS_TOKEN: 'old' },
+        { LLAMAESTRO_BUS_TOKEN: 'old', LLAMAESTRO_PREFIX_FOLDER: '/old' },
       ),
     );
-    expect(config.busToken).to.equal(undefined);
+    expect([config.busToken, config.prefixFolder]).to.deep.equal([undefined, undefined]);
   });
 
   it('refuses to be a host without an id', () => {
