@@ -93,6 +93,8 @@ export interface Journal {
   /** Small values that survive a restart (active profile, epoch); undefined when never set. */
   getState(key: string): Promise<string | undefined>;
   setState(key: string, value: string): Promise<void>;
+  /** Several at once: all of them or none, whatever ends the process. At least one. */
+  setStates(values: Readonly<Record<string, string>>): Promise<void>;
   /** Keeps a note in place of an earlier one of the same host and device; of one configuration, device and build the latest `KEPT_NOTES` stay. */
   noteMemory(note: MemoryNote): Promise<void>;
   /** At most `limit` notes, the one last written for the first time first. */

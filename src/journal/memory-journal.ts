@@ -182,7 +182,13 @@ export class MemoryJournal implements Journal {
   }
 
   setState(key: string, value: string): Promise<void> {
-    return this.#write(() => void this.#disk.states.set(key, value));
+    return this.setStates({ [key]: value });
+  }
+
+  setStates(values: Readonly<Record<string, string>>): Promise<void> {
+    return this.#write(() => {
+      for (const [key, value] of Object.entries(values)) this.#disk.states.set(key, value);
+    });
   }
 
   noteMemory(note: MemoryNote): Promise<void> {

@@ -18,7 +18,7 @@ import type {
   TerminalStatus,
 } from './journal.js';
 import { noteOf, type NoteRow } from './memory-rows.js';
-import { sql } from './sql-literal.js';
+import { literal, sql } from './sql-literal.js';
 import { markClosed, openDatabase, type OpenDatabaseOptions } from './sqlite-open.js';
 import { SqliteQueue } from './sqlite-queue.js';
 
@@ -156,10 +156,14 @@ export class SqliteJournal implements Journal {
     return row?.value;
   }
 
-  async setState(key: string, value: string): Promise<void> {
+  setState(key: string, value: string): Promise<void> {
+    return this.setStates({ [key]: value });
+  }
+
+  async setStates(values: Readonly<Record<string, string>>): Promise<void> {
+    const rows = Object.entries(values).map(([key, value]) => `(${literal(key)}, ${literal(value)})`);
     await this.#write(
-      sql`INSERT INTO states (key, value) VALUES (${key}, ${value})
-          ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+      `INSERT INTO states (key, value) VALUES ${rows.join(', ')} ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
     );
   }
 

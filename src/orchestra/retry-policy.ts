@@ -59,14 +59,17 @@ export interface Failure {
 
 export type Verdict =
   | { readonly action: 'retry'; readonly pauseMs: number }
+  /** The profile changes under the request: it is routed anew by the one that is served now. No attempt of it was at fault. */
+  | { readonly action: 'reroute' }
   | { readonly action: 'fail' }
   | { readonly action: 'quarantine' };
 
 /** `draw` is uniform in [0, 1): decorrelated jitter between 50 ms and three times the last pause, at most 2 s. */
 export function afterFailure(failure: Failure, draw: number): Verdict {
   if (failure.crashes >= POISON_CRASHES) return { action: 'quarantine' };
-  if (!TRANSIENT.has(failure.code)) return { action: 'fail' };
   if (failure.deliveredTokens > 0) return { action: 'fail' };
+  if (failure.code === 'profile_switching' && failure.remainingMs > 0) return { action: 'reroute' };
+  if (!TRANSIENT.has(failure.code)) return { action: 'fail' };
   if (failure.attempts > failure.retries) return { action: 'fail' };
   const ceiling = Math.max(FIRST_PAUSE_MS, failure.lastPauseMs * 3);
   const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS + draw * (ceiling - FIRST_PAUSE_MS));

@@ -4,7 +4,7 @@
  * `retry-policy` decides.
  */
 import { createHash } from 'node:crypto';
-import { LlamaestroError, toLlamaestroError, type WireError } from '../base/errors.js';
+import { LlamaestroError, toLlamaestroError, type ErrorCode, type WireError } from '../base/errors.js';
 import { sleep, type Timer } from '../base/ports.js';
 import type { Lease, LeaseProgress } from '../pool/pool.js';
 import type { Prompt } from '../schema/load.js';
@@ -23,6 +23,9 @@ import { addTimes, NO_TIMES, PhaseWatch, roundedMs } from './run-times.js';
 
 /** Frames a host may send ahead of our consumption, per attempt. */
 const CREDIT_FRAMES = 256;
+
+/** An attempt that ends so was cut short by a switch of profiles, and counts as none. */
+const MOVED: ErrorCode = 'profile_switching';
 
 /** Everything admission found out about a run. */
 export interface Admitted extends Destination {
@@ -72,7 +75,7 @@ export class RunDriver implements Run {
 
   constructor(
     private readonly parts: OrchestraParts,
-    private readonly admitted: Admitted,
+    admitted: Admitted,
     private readonly accepted: Promise<void>,
   ) {
     const { clock } = parts;
@@ -122,11 +125,12 @@ export class RunDriver implements Run {
       if (outcome.ok) return this.end('completed', outcome.reason);
       const verdict = afterFailure(
         {
-          code: outcome.error.code,
+          code: this.codeOf(outcome.error),
           deliveredTokens: this.deliveredTokens,
-          attempts: this.attempts.filter(({ model }) => model === this.way.seat.spec.name).length,
+          attempts: this.attempts.filter(({ model, code }) => model === this.way.seat.spec.name && code !== MOVED)
+            .length,
           crashes: this.crashes,
-          retries: this.admitted.profile.retries,
+          retries: this.way.profile.retries,
           remainingMs: this.leftMs(),
           lastPauseMs: pauseMs,
         },
@@ -134,6 +138,11 @@ export class RunDriver implements Run {
       );
       if (verdict.action === 'fail' && (await this.fallBack(outcome.error))) {
         pauseMs = 0;
+        continue;
+      }
+      if (verdict.action === 'reroute') {
+        const refusal = await this.startAnew();
+        if (refusal !== undefined) return this.fail(refusal, 'fail');
         continue;
       }
       if (verdict.action !== 'retry') return this.fail(outcome.error, verdict.action);
@@ -150,6 +159,23 @@ export class RunDriver implements Run {
     this.log.append({ type: 'routed', route: this.way.route });
     this.noteRoute();
     return true;
+  }
+
+  /** A name that the pool no longer knows because the profile changed meanwhile is as good as a lease lost to that. */
+  private codeOf({ code }: LlamaestroError): ErrorCode {
+    return code === 'model_not_found' && this.parts.profile() !== this.way.profile ? MOVED : code;
+  }
+
+  /** To where the profile sends it that is served now; returns what that one says against it. */
+  private async startAnew(): Promise<LlamaestroError | undefined> {
+    try {
+      await this.way.startAnew(this.parts.profile(), () => this.leftMs(), this.stop.signal);
+    } catch (thrown) {
+      return toLlamaestroError(this.stop.signal.aborted ? this.stop.signal.reason : thrown);
+    }
+    this.log.append({ type: 'routed', route: this.way.route });
+    this.noteRoute();
+    return undefined;
   }
 
   private noteRoute(): void {
@@ -224,7 +250,7 @@ export class RunDriver implements Run {
     return waitForLease(
       this.parts,
       {
-        ...claimOn(model, this.admitted.request),
+        ...claimOn(model, this.way.seat.request),
         rid: this.id,
         onProgress: (progress) => {
           if (this.log.isEnded) return;
@@ -232,14 +258,14 @@ export class RunDriver implements Run {
           this.log.append(waitingEvent(model, progress));
         },
       },
-      this.admitted.profile.timeouts.queueMs,
+      this.way.profile.timeouts.queueMs,
       this.stop.signal,
     );
   }
 
   private run(lease: Lease, number: number, onStage: (frame: ProgressFrame) => void): Promise<Outcome> {
     const { bus, receiver, clock, gid } = this.parts;
-    const { profile } = this.admitted;
+    const { profile } = this.way;
     const { request, roomTokens, spec } = this.way.seat;
     lease.begin(number);
     const gen = {
@@ -307,7 +333,7 @@ export class RunDriver implements Run {
     const result: RunResult = {
       id: this.id,
       status: finalStatus,
-      profile: this.admitted.profile.name,
+      profile: this.way.profile.name,
       route: this.way.route,
       text: this.pieces.join(''),
       finishReason: recorded === undefined ? finishReason : 'error',

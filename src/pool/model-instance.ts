@@ -7,6 +7,7 @@ import type { Random, Timer } from '../base/ports.js';
 import type { HostEvent, HostPulse } from '../schema/bus-messages.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { ModelSpec } from '../schema/profile.js';
+import { Bidding } from './bidding.js';
 import type { HolderStanding } from './eviction.js';
 import { describeExit, hostLost } from './failure.js';
 import { killHost, loadHost, spawnHost, type HostOrdersParts, type Tell } from './host-orders.js';
@@ -25,7 +26,7 @@ import { LeaseDesk } from './lease-desk.js';
 import type { DeviceBytes } from './ledger.js';
 import { against, healthOf, judge, type Evidence, type ModelHealth } from './liveness.js';
 import type { HostExit } from './node-client.js';
-import { Occupancy, type Departure, type OccupancyParts } from './occupancy.js';
+import { Occupancy, type OccupancyParts } from './occupancy.js';
 import type { Placer, Tenant } from './placer.js';
 import type { ModelStatus } from './pool.js';
 import type { Watched } from './vigil.js';
@@ -50,8 +51,14 @@ const BYTES_PER_GIB = 2 ** 30;
 
 export class ModelInstance implements Tenant, Watched {
   readonly desk: LeaseDesk;
+  /** What is wanted of it beyond its queue. */
+  readonly bidding = new Bidding({
+    state: () => this.state,
+    desk: () => this.desk,
+    departure: () => (this.hid === undefined ? undefined : this.occupancy.departure),
+    tell: (event) => this.dispatch(event),
+  });
   private state = UNLOADED;
-  private isRetired = false;
   private readonly pending: InstanceEvent[] = [];
   private readonly tell: Tell = (event) => this.dispatch(event);
   private isDispatching = false;
@@ -64,8 +71,6 @@ export class ModelInstance implements Tenant, Watched {
   private readonly record = new HostRecord();
   private vitals: VitalSigns;
   private readonly occupancy: Occupancy;
-  /** Unloaded by command: not loaded again until somebody asks for it, resident or not. */
-  private isDismissed = false;
   /** Aborts when the present host ends or is given up. */
   private hostEnd = new AbortController();
   private lastError: LlamaestroError | undefined;
@@ -84,7 +89,7 @@ export class ModelInstance implements Tenant, Watched {
       unlistedMs: limits.unlistedMs,
       onBegin,
       onChange: ({ waiting }) => {
-        if (waiting > 0) this.isDismissed = false;
+        if (waiting > 0) this.bidding.asked();
         this.dispatch({ type: 'demand' });
       },
     });
@@ -137,34 +142,6 @@ export class ModelInstance implements Tenant, Watched {
     this.currentSpec = spec;
     this.desk.rename(spec.name);
     this.dispatch({ type: 'demand' });
-  }
-
-  /** No longer of the profile: finishes its leases, then ends for good. A lease that does not end in time is lost with `cause`. */
-  retire(cause: LlamaestroError): void {
-    this.isRetired = true;
-    this.dispatch({ type: 'unload', cause });
-  }
-
-  /** Unloads the host, if there is one, after what runs or `drainMs`; what does not end in time is lost with `cause`. */
-  dismiss(cause: LlamaestroError, drainMs: number | undefined): Promise<Departure> | undefined {
-    this.isDismissed = this.desk.waiting === 0;
-    const departure = this.hid === undefined ? undefined : this.occupancy.departure;
-    // A load that has not begun and is waited for begins all the same.
-    if (departure !== undefined || this.isDismissed)
-      this.dispatch({ type: 'unload', cause, ...(drainMs === undefined ? {} : { drainMs }) });
-    return departure;
-  }
-
-  /** Starts what is wanted; harmless at any time. */
-  wake(): void {
-    this.dispatch({ type: 'demand' });
-  }
-
-  /** Ends the host now; leases are lost and waiters refused, both with `cause`. */
-  shutDown(cause: LlamaestroError): void {
-    this.isRetired = true;
-    this.desk.reject(cause);
-    this.dispatch({ type: 'shutdown', cause });
   }
 
   /** Takes the timer back; the instance is not used any more. */
@@ -254,7 +231,7 @@ export class ModelInstance implements Tenant, Watched {
   }
 
   private get isKept(): boolean {
-    return !this.isRetired && (this.currentSpec.residency === 'resident' || this.currentSpec.pinned);
+    return !this.bidding.isRetired && (this.currentSpec.residency === 'resident' || this.currentSpec.pinned);
   }
 
   private get reloadMs(): number {
@@ -265,13 +242,13 @@ export class ModelInstance implements Tenant, Watched {
   private context(): InstanceContext {
     const { clock, random, limits, loadMs } = this.parts;
     const { residency, available, ttlMs } = this.currentSpec;
-    const { waiting, leased, idleSinceMs } = this.desk;
-    const isResident = residency === 'resident' && available && !this.isDismissed;
+    const { leased, idleSinceMs } = this.desk;
+    const waiting = this.desk.waiting + this.bidding.calls;
     const plannedGib = (this.record.plan?.totalBytes ?? 0) / BYTES_PER_GIB;
     return {
       nowMs: clock.nowMs(),
       jitter: random.next(),
-      wanted: !this.isRetired && (isResident || waiting > 0),
+      wanted: this.bidding.wants(residency === 'resident' && available, waiting),
       waiting,
       leased,
       idleUntilMs: idleUntilMs({ isKept: this.isKept, idleSinceMs, ttlMs }),
@@ -350,12 +327,12 @@ export class ModelInstance implements Tenant, Watched {
       case 'shut':
         return this.desk.shut();
       case 'resume':
-        return this.desk.resume();
+        return this.bidding.isHeld ? undefined : this.desk.resume();
       case 'lose':
         this.occupancy.cut(this.desk.leased);
         return this.desk.lose(effect.error);
       case 'reject':
-        return this.desk.reject(effect.error);
+        return this.bidding.refuse(effect.error);
       case 'leave':
       case 'exit':
         return hosts[effect.type](effect.hid);
@@ -381,6 +358,7 @@ export class ModelInstance implements Tenant, Watched {
     this.occupancy.opened(hid, clock.nowMs() - this.spawnedAtMs);
     const { word, pid } = this.record;
     this.desk.open(hid, word?.info?.slots ?? this.currentSpec.load.slots ?? 1, this.loadStartedAtMs);
+    this.bidding.arrived();
     log.info('a model is ready', { model: this.name, hid, pid, loadMs: word?.info?.loadMs });
   }
 

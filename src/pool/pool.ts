@@ -8,6 +8,7 @@ import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { Priority } from '../schema/run.js';
 import type { DeviceBytes, LedgerRow } from './ledger.js';
 import type { ModelHealth } from './liveness.js';
+import type { Departure } from './occupancy.js';
 import type { Quarantine } from './release-watch.js';
 import type { UnloadReport } from './unload.js';
 
@@ -103,9 +104,40 @@ export interface PoolStatus {
   }[];
 }
 
+/**
+ * Another profile made ready beside the applied one, for a switch. Names of models to come are those of the staged profile,
+ * names of leaving ones those of the applied one.
+ */
+export interface Stage {
+  /** From now on no model that leaves is loaded anew: who asks for it waits. Those that are loaded serve on. */
+  pause(): void;
+  /** Grants nothing more on a leaving model; resolves when nothing runs there, or after `drainMs`. */
+  drain(model: string, drainMs: number, signal: AbortSignal): Promise<void>;
+  /** Tells the process of a leaving model to save what is worth it and to end; resolves when it is gone. What still runs is lost. */
+  dismiss(model: string, signal: AbortSignal): Promise<void>;
+  /** Resolves when the bytes of the process that `dismiss` ended were looked for. */
+  proof(model: string): Promise<Departure | undefined>;
+  /** Loads a model to come; resolves when it is ready, at once when it is. Rejects as a lease does, or with the signal's reason. */
+  load(model: string, signal: AbortSignal): Promise<void>;
+  /** True while a model to come has a process that is ready. */
+  isReady(model: string): boolean;
+  /** Serves the staged profile from now on. Leaving models finish what they run within `drainMs`; who waits for them goes over. */
+  flip(drainMs: number): void;
+  /** Resolves when every process that left is gone. */
+  cleared(signal: AbortSignal): Promise<void>;
+  /** Gives the staged profile up: its own processes end, those that were to leave serve again. Idempotent, and nothing after `flip`. */
+  abandon(): void;
+  /** After `abandon`: brings a model of the applied profile back, as `load` does. */
+  restore(model: string, signal: AbortSignal): Promise<void>;
+  /** The models that are made ready. */
+  status(): readonly ModelStatus[];
+}
+
 export interface Pool {
   /** Makes the profile's models the pool's; resident ones start loading. Models with an equal configHash keep their host. */
   apply(profile: Profile): void;
+  /** Another profile beside the one applied, to be made ready by a switch: one at a time, until its `flip` or `abandon`. */
+  stage(next: Profile): Stage;
   /**
    * A lease on `model`, after queue and load. Rejects with `queue_full`, `queue_timeout`, `load_failed`, `model_unusable`,
    * `does_not_fit`, `draining`, or the signal's reason; then the request holds nothing.

@@ -26,8 +26,10 @@ export interface UnloadReport {
 /** A model that can be told to go. */
 export interface Unloadable {
   readonly spec: Pick<ModelSpec, 'name' | 'pinned'>;
-  /** Resolves when its host is gone; undefined when it has none. */
-  dismiss(cause: LlamaestroError, drainMs: number | undefined): Promise<Departure> | undefined;
+  readonly bidding: {
+    /** Resolves when its host is gone; undefined when it has none. */
+    dismiss(cause: LlamaestroError, drainMs: number | undefined): Promise<Departure> | undefined;
+  };
 }
 
 export interface UnloadParts {
@@ -50,7 +52,7 @@ export async function unloadModel(
   }
   const startedAtMs = clock.nowMs();
   await account.glance();
-  const left = instance.dismiss(commanded(model), drainMs);
+  const left = instance.bidding.dismiss(commanded(model), drainMs);
   const report = (rest: Omit<UnloadReport, 'model' | 'ms'>): UnloadReport => ({
     ...{ model, ...rest, ms: clock.nowMs() - startedAtMs },
   });

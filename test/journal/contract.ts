@@ -224,6 +224,12 @@ function states(journal: () => Journal): void {
     expect(await journal().getState('active-profile')).to.equal('{"name":"it\'s"}');
     expect(await journal().getState('other')).to.equal('');
   });
+
+  it('sets several together', async () => {
+    await journal().setState('one', 'old');
+    await journal().setStates({ one: '1', two: "it's 2" });
+    expect([await journal().getState('one'), await journal().getState('two')]).to.deep.equal(['1', "it's 2"]);
+  });
 }
 
 function note(hid: string, more: Partial<MemoryNote> = {}): MemoryNote {

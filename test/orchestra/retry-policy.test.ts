@@ -24,7 +24,7 @@ const RETRIED = [
 
 describe('orchestra/retry-policy', () => {
   for (const code of ERROR_CODES) {
-    const action = RETRIED.includes(code) ? 'retry' : 'fail';
+    const action = code === 'profile_switching' ? 'reroute' : RETRIED.includes(code) ? 'retry' : 'fail';
     it(`${code}: ${action}`, () => {
       expect(afterFailure({ ...failure, code, crashes: 0 }, 0.5).action).to.equal(action);
     });
@@ -32,6 +32,7 @@ describe('orchestra/retry-policy', () => {
 
   it('never puts a second answer behind a first token', () => {
     expect(afterFailure({ ...failure, deliveredTokens: 1 }, 0.5).action).to.equal('fail');
+    expect(afterFailure({ ...failure, code: 'profile_switching', deliveredTokens: 1 }, 0.5).action).to.equal('fail');
   });
 
   it('stops at the retries the profile grants', () => {
@@ -42,6 +43,12 @@ describe('orchestra/retry-policy', () => {
 
   it('sets a request aside that was there when two hosts died', () => {
     expect(afterFailure({ ...failure, attempts: 2, crashes: POISON_CRASHES }, 0.5).action).to.equal('quarantine');
+  });
+
+  it('routes anew whatever was tried before, until the deadline', () => {
+    const switching = { ...failure, code: 'profile_switching', attempts: 9, crashes: 0, retries: 0 } as const;
+    expect(afterFailure(switching, 0.5).action).to.equal('reroute');
+    expect(afterFailure({ ...switching, remainingMs: 0 }, 0.5).action).to.equal('fail');
   });
 
   it('does not wait beyond the deadline', () => {

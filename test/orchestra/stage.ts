@@ -172,6 +172,9 @@ export class FakePool implements Pool {
     return this.counted();
   }
   apply(): void {}
+  stage(): never {
+    throw new Error('not asked for here');
+  }
   embed(): Promise<never> {
     return Promise.reject(new Error('not asked for here'));
   }
@@ -216,6 +219,8 @@ export interface Stage {
   readonly pool: FakePool;
   readonly host: ScriptedHost;
   readonly orchestra: Orchestra;
+  /** Another profile is served from now on. */
+  readonly switchTo: (next: Profile) => void;
   /** Closes what has timers of its own, so that what is left belongs to requests. */
   readonly strike: () => Promise<void>;
 }
@@ -229,6 +234,7 @@ export async function stage(profile: Profile = PROFILE, opened?: MemoryJournal):
   const receiver = new FrameReceiver({ bus, clock, log: silentLogger, gid: GID });
   const journal = opened ?? new MemoryJournal({ keepFacts: true });
   if (opened === undefined) await journal.open();
+  let served = profile;
   const pool = new FakePool();
   pool.hid = 'hid_a';
   const host = new ScriptedHost(network.connect('hid_a'), 'hid_a');
@@ -236,13 +242,14 @@ export async function stage(profile: Profile = PROFILE, opened?: MemoryJournal):
     ...{ bus, receiver, clock, random, pool, journal },
     gid: GID,
     log: silentLogger,
-    profile: () => profile,
+    profile: () => served,
   });
+  const switchTo = (next: Profile): void => void (served = next);
   const strike = async (): Promise<void> => {
     receiver.close();
     await clock.run(100);
   };
-  return { clock, network, bus, receiver, journal, pool, host, orchestra, strike };
+  return { clock, network, bus, receiver, journal, pool, host, orchestra, switchTo, strike };
 }
 
 export function request(more: Partial<RunRequest> = {}): RunRequest {

@@ -20,6 +20,13 @@ describe('carry-over', () => {
     expect(kept([model('a', '1'), model('b', '1')], [model('b', '1'), model('z', '1')])).to.deep.equal(['b', 'a']);
   });
 
+  it('keeps what is loaded before what is only listed, whatever its name', () => {
+    const listed = { ...model('a', '1'), isLoaded: false };
+    expect(kept([listed, model('b', '1')], [model('a', '1')])).to.deep.equal(['b']);
+    expect(kept([listed, model('b', '1')], [model('a', '1'), model('c', '1')])).to.deep.equal(['b', 'a']);
+    expect(kept([listed], [model('a', '1')])).to.deep.equal(['a']);
+  });
+
   it('gives one process to one model', () => {
     expect(kept([model('a', '1')], [model('x', '1'), model('y', '1')])).to.deep.equal(['a', undefined]);
   });

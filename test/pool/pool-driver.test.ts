@@ -344,7 +344,7 @@ describe('pool: the end', () => {
     bench.apply([modelSpec('b', { load: { ...load, contextTokens: 128 }, configHash: 'other' })]);
     await bench.clock.runUntil(() => left.lost.aborted && reloaded.lost.aborted);
     expect(codeOf(left.lost.reason)).to.equal('profile_switching');
-    expect(codeOf(reloaded.lost.reason)).to.equal('draining');
+    expect(codeOf(reloaded.lost.reason)).to.equal('profile_switching');
     expect((await bench.lease('b')).hid).to.not.equal(reloaded.hid);
     expect(bench.model('b').crashes).to.equal(0);
   });

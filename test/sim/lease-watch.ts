@@ -32,6 +32,7 @@ export function watchLeases(pool: Pool, { clock, gateway, leases }: LeaseWatch):
   };
   return {
     apply: (profile) => pool.apply(profile),
+    stage: (next) => pool.stage(next),
     lease: async (request, signal) => note(request.rid, await pool.lease(request, signal)),
     refusal: (claim, patience) => pool.refusal(claim, patience),
     contextTokensPerSlot: (model) => pool.contextTokensPerSlot(model),
