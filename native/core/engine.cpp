@@ -28,8 +28,6 @@ using Texts = std::vector<std::string>;
 
 // Share of the progress that the weights take; the rest is the cache and the graphs.
 constexpr double kModelShare = 0.95;
-// Measuring the chunk takes at most this long, or this share of the load.
-constexpr double kChunkMeasureMs = 300, kChunkMeasureShare = 0.1;
 // The owner hears of progress in steps of a hundredth.
 constexpr double kProgressGrain = 0.01;
 
@@ -180,7 +178,8 @@ void Engine::Impl::chooseChunkTokens(const std::function<bool()>& cancelled) {
   if (plan.shape.pooled || plan.settings.chunkTokens) return;
   const double loadMs = std::chrono::duration<double, std::milli>(Clock::now() - begin_).count();
   const uint32_t most = std::min(plan.shape.chunkTokens, plan.shape.batchTokens);
-  plan.shape.chunkTokens = chooseChunk(most, std::max(kChunkMeasureMs, kChunkMeasureShare * loadMs), measure);
+  const std::optional<uint32_t> known = plan.settings.measuredChunkTokens;
+  plan.shape.chunkTokens = known ? std::min(most, *known) : chooseChunk(most, chunkMeasureMs(loadMs), measure);
 }
 
 void Engine::Impl::makeLoop() {

@@ -230,6 +230,7 @@ LoadSettings resolveSettings(const LoadOptions& options) {
   }
   settings.threads = wholeNumber(options.threads, "threads", 1, 512);
   settings.chunkTokens = wholeNumber(options.chunkTokens, "chunkTokens", 16, 4096);
+  settings.measuredChunkTokens = wholeNumber(options.measuredChunkTokens, "measuredChunkTokens", 16, 4096);
   settings.prefixCacheBytes = wholeNumber<uint64_t>(options.prefixCacheBytes, "prefixCacheBytes", 0, kMaxPrefixBytes);
   settings.reuseGenerated = options.reuseGenerated;
   settings.mmap = options.mmap;

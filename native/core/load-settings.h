@@ -31,6 +31,7 @@ struct LoadSettings {
   std::optional<bool> unified;
   std::optional<uint32_t> threads;
   std::optional<uint32_t> chunkTokens;
+  std::optional<uint32_t> measuredChunkTokens;  // no part of the plan
   std::optional<uint64_t> prefixCacheBytes;
   bool reuseGenerated = true;
   bool mmap = false;

@@ -40,6 +40,7 @@ struct LoadOptions {
   std::string kvLayout;        // split | unified
   Number threads;              // 1 ... 512
   Number chunkTokens;          // 16 ... 4096
+  Number measuredChunkTokens;  // 16 ... 4096
   Number prefixCacheBytes;     // 0 (off) ... 2^40
   bool reuseGenerated = true;  // keep answers in the prefix cache
   bool mmap = false;

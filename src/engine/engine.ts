@@ -78,6 +78,11 @@ export interface LoadOptions {
   /** Prompt tokens of one decode call, 16 … 4096. Default: measured at load, the largest of 16, 32 … 256 (CPU) or 512 (GPU) that takes at most 0.25 s. */
   readonly chunkTokens?: number;
   /**
+   * What an earlier load with the same options found and said in `info.chunkTokens`, 16 … 4096: nothing is measured, and
+   * prefixes that were saved then fit. The plan is the same with or without it; no effect beside `chunkTokens`.
+   */
+  readonly measuredChunkTokens?: number;
+  /**
    * Host memory that the cache of prompt prefixes may grow to, 0 (off) … 2^40. Default: 1 GiB, or a sixteenth of the
    * machine's memory (or cgroup's limit) where that is less. Taken as prompts come, so no load is refused for it.
    */

@@ -159,7 +159,7 @@ function describe(model: FakeModel, options: LoadOptions, planned: MemoryPlan, l
     contextTokensPerSlot: planned.contextTokensPerSlot,
     slots: planned.slots,
     threads: options.threads ?? 1,
-    chunkTokens: options.chunkTokens ?? DEFAULT_CHUNK_TOKENS,
+    chunkTokens: options.chunkTokens ?? options.measuredChunkTokens ?? DEFAULT_CHUNK_TOKENS,
     loadMs,
     ...(options.adapters?.length ? { adapters: options.adapters.map(({ name }) => name) } : {}),
   };

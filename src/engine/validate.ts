@@ -49,6 +49,7 @@ const LOAD_FIELDS: readonly (keyof LoadOptions)[] = [
   'tensorOverrides',
   'threads',
   'chunkTokens',
+  'measuredChunkTokens',
   'prefixCacheBytes',
   'reuseGenerated',
   'mmap',
@@ -109,6 +110,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkWord('kvLayout', options.kvLayout, KV_LAYOUTS);
   checkInteger('threads', options.threads, 1, 512);
   checkInteger('chunkTokens', options.chunkTokens, 16, 4096);
+  checkInteger('measuredChunkTokens', options.measuredChunkTokens, 16, 4096);
   checkInteger('prefixCacheBytes', options.prefixCacheBytes, 0, 2 ** 40);
   checkBoolean('reuseGenerated', options.reuseGenerated);
   checkBoolean('mmap', options.mmap);

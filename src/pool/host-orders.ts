@@ -38,17 +38,14 @@ export async function spawnHost(
   }
 }
 
-/** `gpuLayers` as it was planned: 'auto' must not be decided again with other bytes free. */
+/** `options` are as decided: 'auto' must not be decided again with other bytes free. */
 export async function loadHost(
   hid: string,
   options: LoadOptions,
-  gpuLayers: number | undefined,
   { hosts }: HostOrdersParts,
   tell: Tell,
 ): Promise<void> {
-  const decided =
-    typeof options.gpuLayers === 'number' || gpuLayers === undefined ? options : { ...options, gpuLayers };
-  const error = await hosts.load(hid, decided);
+  const error = await hosts.load(hid, options);
   if (error !== undefined) tell({ type: 'load-refused', hid, error });
 }
 

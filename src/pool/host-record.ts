@@ -3,7 +3,7 @@
  * what was measured. Notes for the memory book are taken from it. Decides nothing.
  */
 import type { HostEvent } from '../schema/bus-messages.js';
-import type { MemoryPlan } from '../schema/load.js';
+import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { MemoryNote } from '../journal/journal.js';
 import { bytesOf, type DeviceBytes } from './ledger.js';
 
@@ -24,6 +24,8 @@ export class HostRecord {
   /** Loads that came to an end, and how long the last one took from the start of its process. */
   loads = 0;
   loadMs: number | undefined;
+  /** The prefill chunk that the last load measured; the next one need not. */
+  chunkTokens: number | undefined;
   private predicted: MemoryPlan | undefined;
   private allocated: DeviceBytes = {};
   private atLoad: DeviceBytes = {};
@@ -56,6 +58,7 @@ export class HostRecord {
   opened(allocated: DeviceBytes, measured: DeviceBytes, loadMs: number): void {
     this.loads++;
     this.loadMs = loadMs;
+    this.chunkTokens = this.word?.info?.chunkTokens ?? this.chunkTokens;
     this.plan = this.word?.planned ?? this.plan;
     this.allocated = allocated;
     this.atLoad = measured;
@@ -95,6 +98,16 @@ export class HostRecord {
 
 interface Build {
   readonly build: string | undefined;
+}
+
+/** The options as the plan decided them and an earlier load found them, so that nothing is decided twice. */
+export function asDecided(options: LoadOptions, { plan, chunkTokens }: HostRecord): LoadOptions {
+  return {
+    ...options,
+    // With other bytes free, 'auto' would be another number by now.
+    ...(typeof options.gpuLayers === 'number' || plan === undefined ? {} : { gpuLayers: plan.gpuLayers }),
+    ...(chunkTokens === undefined ? {} : { measuredChunkTokens: chunkTokens }),
+  };
 }
 
 /** What the system shows of a host by its own word; the prefix cache is in no plan, so it is taken off. */

@@ -11,7 +11,7 @@ import { Bidding } from './bidding.js';
 import type { HolderStanding } from './eviction.js';
 import { describeExit, hostLost } from './failure.js';
 import { killHost, loadHost, spawnHost, type HostOrdersParts, type Tell } from './host-orders.js';
-import { HostRecord } from './host-record.js';
+import { asDecided, HostRecord } from './host-record.js';
 import {
   hidOf,
   UNLOADED,
@@ -319,7 +319,7 @@ export class ModelInstance implements Tenant, Watched {
       case 'spawn':
         return void this.spawn(effect.hid);
       case 'load':
-        return void loadHost(effect.hid, this.loadOptions(), this.record.plan?.gpuLayers, this.parts, this.tell);
+        return void loadHost(effect.hid, asDecided(this.loadOptions(), this.record), this.parts, this.tell);
       case 'progress':
         return this.desk.progress(effect.fraction, this.loadStartedAtMs);
       case 'open':

@@ -28,6 +28,7 @@ export const LoadOptionsCodec = t.intersection([
     adapters: t.readonlyArray(t.type({ name: textOf(1, 64), file: textOf(1, 4096) })),
     threads: numberIn(1, 512, 'whole'),
     chunkTokens: numberIn(16, 4096, 'whole'),
+    measuredChunkTokens: numberIn(16, 4096, 'whole'),
     prefixCacheBytes: numberIn(0, 2 ** 40, 'whole'),
     reuseGenerated: t.boolean,
     mmap: t.boolean,

@@ -63,6 +63,15 @@ export function loadContract(subject: () => ContractSubject): void {
     }
   });
 
+  it('takes the chunk that an earlier load measured, under the same plan', async () => {
+    const { driver } = subject();
+    const engine = await driver.load(options({ measuredChunkTokens: 32 }));
+    expect(engine.info.chunkTokens).to.equal(32);
+    const { planned } = engine;
+    await engine.close();
+    expect(planned.totalBytes).to.equal((await driver.planMemory(options())).totalBytes);
+  });
+
   it('closes once, however often it is asked', async () => {
     const engine = await subject().driver.load(options());
     const first = engine.close();
@@ -113,6 +122,7 @@ export function loadContract(subject: () => ContractSubject): void {
     ['kvLayout', { kvLayout: 'ring' }],
     ['threads', { threads: 100_000 }],
     ['chunkTokens', { chunkTokens: 15 }],
+    ['measuredChunkTokens', { measuredChunkTokens: 5000 }],
     ['mmap', { mmap: 'yes' }],
     ['stepLock', { stepLock: '' }],
     ['devices', { devices: 'cuda0' }],

@@ -41,6 +41,19 @@ describe('pool: unload by command', () => {
     expect((await bench.lease('a')).model).to.equal('a');
   });
 
+  it('has the next load take the chunk that the last one measured', async () => {
+    const bench = withGpu();
+    const loaded = async (): Promise<unknown> => {
+      (await bench.lease('a')).release();
+      return bench.node.one('a').commands.find(({ op }) => op === 'load');
+    };
+    expect(await loaded())
+      .to.have.nested.property('load')
+      .that.does.not.have.property('measuredChunkTokens');
+    await unloaded(bench, 'a');
+    expect(await loaded()).to.have.nested.property('load.measuredChunkTokens', 16);
+  });
+
   it('lets what runs end, and takes no longer than that', async () => {
     const bench = withGpu();
     const lease = await bench.lease('a');
