@@ -8,9 +8,10 @@ import { cheapestSet } from './victims.js';
 
 /**
  * kept: resident or pinned, never a victim. idle: ready, no lease, nobody waiting. serving: ready and in use. busy: anything
- * else that will be idle or gone some day. leaving: on its way out, bytes not yet back.
+ * else that will be idle or gone some day. leaving: on its way out, bytes not yet back. wanted: told to finish for another
+ * load and asked for again since: it can still stay, so that it goes only if it is the cheapest once more.
  */
-export type HolderStanding = 'kept' | 'idle' | 'serving' | 'busy' | 'leaving';
+export type HolderStanding = 'kept' | 'idle' | 'serving' | 'busy' | 'leaving' | 'wanted';
 
 export interface Holder {
   readonly id: string;
@@ -111,7 +112,7 @@ function chooseVictims(question: PlacementQuestion, leaving: readonly Holder[]):
   const devices = needed(question).map(({ id }) => id);
   const sizeOn = ({ bytes }: Holder): number => devices.reduce((sum, id) => sum + (bytes[id] ?? 0), 0);
   const standings: readonly (readonly HolderStanding[])[] = question.isOverdue
-    ? [['idle'], ['idle', 'serving']]
+    ? [['idle'], ['idle', 'serving', 'wanted']]
     : [['idle']];
   for (const allowed of standings) {
     const candidates = question.holders
@@ -143,7 +144,7 @@ function never(
 function sparesClaims(question: PlacementQuestion): boolean {
   if (question.claims.length === 0) return true;
   const movable = question.holders.filter(({ standing }) => standing !== 'kept');
-  const passing = movable.filter(({ standing }) => standing === 'idle' || standing === 'leaving');
+  const passing = movable.filter(({ standing }) => ['idle', 'leaving', 'wanted'].includes(standing));
   const areNext = needed(question).every((device) => accountRoom(question, device, passing) >= 0);
   return fits(question, areNext ? passing : movable);
 }

@@ -31,6 +31,7 @@ import type { Placer, Tenant } from './placer.js';
 import type { ModelStatus } from './pool.js';
 import type { Watched } from './vigil.js';
 import { VitalSigns } from './vital-signs.js';
+import { standingOf } from './standing.js';
 import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
 export interface InstanceParts extends OccupancyParts, HostOrdersParts {
@@ -122,11 +123,10 @@ export class ModelInstance implements Tenant, Watched {
     return this.currentSpec.configHash;
   }
   get standing(): HolderStanding {
-    const { state } = this;
-    if (state.name === 'stopping' || (state.name === 'draining' && state.yields !== undefined)) return 'leaving';
-    if (this.isKept) return 'kept';
-    if (state.name !== 'ready' || this.parts.clock.nowMs() < this.staysUntilMs) return 'busy';
-    return this.desk.idleSinceMs === undefined ? 'serving' : 'idle';
+    const { isKept, desk } = this;
+    const isProtected = this.parts.clock.nowMs() < this.staysUntilMs;
+    const use = { isWaitedFor: desk.waiting > 0, isIdle: desk.idleSinceMs !== undefined };
+    return standingOf(this.state, { isKept, isProtected, ...use });
   }
   get cost(): number {
     const heat = heatAt(this.use, this.parts.clock.nowMs(), this.parts.limits.heatHalfLifeMs);

@@ -8,7 +8,13 @@ import type { Logger } from '../base/log.js';
 import type { Clock, Timer } from '../base/ports.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { Account } from './account.js';
-import { decidePlacement, type HolderStanding, type Needs, type Placement } from './eviction.js';
+import {
+  decidePlacement,
+  type HolderStanding,
+  type Needs,
+  type Placement,
+  type PlacementQuestion,
+} from './eviction.js';
 import { bytesOf, type DeviceBytes } from './ledger.js';
 import type { PoolLimits } from './limits.js';
 import type { MemoryBook } from './memory-book.js';
@@ -110,6 +116,7 @@ export class Placer {
     }
     // From here on nothing waits, so what is decided holds.
     const claims: Needs[] = [];
+    const decided: { readonly placement: Placement; readonly isOverdue: boolean }[] = [];
     for (const waiting of this.line) {
       if (waiting.load === undefined) {
         this.isDue = true; // it came while the devices were read
@@ -117,7 +124,23 @@ export class Placer {
       }
       const { plan, extra } = waiting.load;
       const needs = this.parts.account.needsOf({ planned: bytesOf(plan), extra });
-      if (!this.settle(waiting, this.decide(waiting, needs, claims))) claims.push(needs);
+      const isOverdue = this.parts.clock.nowMs() >= waiting.sinceMs + this.parts.limits.overdueMs;
+      const placement = this.decide({ needs, claims, isOverdue });
+      decided.push({ placement, isOverdue });
+      if (!this.settle(waiting, placement)) claims.push(needs);
+    }
+    this.rescue(decided);
+  }
+
+  /** Models that were told to finish and are asked for again stay, where the loads they finished for have found others. */
+  private rescue(decided: readonly { readonly placement: Placement; readonly isOverdue: boolean }[]): void {
+    // A load that goes on waiting may still count on them.
+    if (decided.some(({ placement, isOverdue }) => isOverdue && placement.kind === 'wait')) return;
+    const victims = decided.flatMap(({ placement }) => (placement.kind === 'evict' ? placement.victims : []));
+    for (const tenant of this.parts.tenants()) {
+      if (tenant.standing !== 'wanted' || tenant.hid === undefined || victims.includes(tenant.hid)) continue;
+      this.parts.log.info('a model stays that was to make room', { model: tenant.name });
+      tenant.reprieve();
     }
   }
 
@@ -133,16 +156,14 @@ export class Placer {
     }
   }
 
-  private decide(waiting: Waiting, needs: Needs, claims: readonly Needs[]): Placement {
-    const { account, clock, limits, releases } = this.parts;
+  private decide(load: Pick<PlacementQuestion, 'needs' | 'claims' | 'isOverdue'>): Placement {
+    const { account, releases } = this.parts;
     const tenants = this.parts.tenants();
     const holders = account.holders((hid) => {
       const tenant = tenants.find((other) => other.hid === hid);
       return { standing: tenant?.standing ?? 'leaving', cost: tenant?.cost ?? 0 };
     });
-    const isOverdue = clock.nowMs() >= waiting.sinceMs + limits.overdueMs;
-    const settling = releases.isSettling;
-    return decidePlacement({ needs, devices: account.rooms(), holders, claims, settling, isOverdue });
+    return decidePlacement({ ...load, devices: account.rooms(), holders, settling: releases.isSettling });
   }
 
   /** Carries a decision out; true when the tenant is out of the line. */

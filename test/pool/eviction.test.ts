@@ -65,6 +65,28 @@ describe('eviction', () => {
     expect(decidePlacement(question(50, rising, { isOverdue }))).to.deep.equal({ kind: 'wait' });
   });
 
+  it('asks one that is wanted again only if no idle one does and none in use is cheaper', () => {
+    const isOverdue = true;
+    const wanted = holder('wanted', 'wanted', 50, { cost: 3 });
+    const decide = (...others: Holder[]): unknown => {
+      const answer = decidePlacement(question(50, [wanted, ...others], { isOverdue }));
+      return answer.kind === 'evict' ? answer.victims.join(' ') : answer.kind;
+    };
+    expect(decide(holder('idle', 'idle', 50, { cost: 9 }))).to.equal('idle');
+    expect(decide(holder('used', 'serving', 50, { cost: 2 }))).to.equal('used');
+    expect(decide(holder('used', 'serving', 50, { cost: 4 }))).to.equal('wanted');
+    expect(decide(holder('kept', 'kept', 50))).to.equal('wanted');
+    expect(decide(holder('leaving', 'leaving', 50)), 'the other leaves anyway').to.equal('wait');
+    const early = question(50, [wanted, holder('kept', 'kept', 50)]);
+    expect(decidePlacement(early), 'by a load that waited long').to.deep.equal({ kind: 'wait' });
+  });
+
+  it('keeps a load from what one that is wanted again would leave to an earlier load', () => {
+    const holders = [holder('wanted', 'wanted', 80)];
+    expect(decidePlacement(question(20, holders, { claims: [needs(90)] }))).to.deep.equal({ kind: 'wait' });
+    expect(decidePlacement(question(10, holders, { claims: [needs(90)] }))).to.deep.equal({ kind: 'fits' });
+  });
+
   it('leaves models on other devices alone', () => {
     const elsewhere = holder('elsewhere', 'idle', 0, { bytes: { cpu: 90 }, cost: 0 });
     const here = holder('here', 'idle', 90, { cost: 9 });
