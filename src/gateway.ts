@@ -16,6 +16,7 @@ import { SqliteJournal } from './journal/sqlite-journal.js';
 import { joinBus, startMachine, type Ground } from './machine.js';
 import { createOrchestra } from './orchestra/local-orchestra.js';
 import type { Orchestra } from './orchestra/orchestra.js';
+import { CrashBook } from './pool/crash-book.js';
 import { nodeClient, type NodeAgent } from './pool/node-client.js';
 import type { Pool } from './pool/pool.js';
 import { createPool } from './pool/pool-driver.js';
@@ -93,7 +94,7 @@ async function assemble(site: Site, choice: Choice, version: string, takeApart: 
   const joined = await joinBus(site);
   const nid = startMachine(site, joined);
   const node = nodeClient(joined.bus, nid);
-  const pool = openPool(site, joined.bus, node, journal);
+  const pool = await openPool(site, joined.bus, node, journal);
   const catalog = openCatalog(paths);
   const plan = createProfilePlanner(node);
   const { orchestra, profiles } = seatOrchestra(site, joined.bus, pool, journal, { catalog, plan });
@@ -116,9 +117,12 @@ async function openJournal({ config, clock, log, undo }: Site): Promise<Journal>
   return journal;
 }
 
-function openPool(site: Site, bus: Bus, node: NodeAgent, journal: Journal): Pool {
+async function openPool(site: Site, bus: Bus, node: NodeAgent, journal: Journal): Promise<Pool> {
   const { config, clock, random, gid, log, undo } = site;
-  const pool = createPool({ bus, clock, random, gid, node, log, journal, stepLock: config.paths.stepLock });
+  const crashes = new CrashBook({ keeper: journal, clock, log });
+  await crashes.open();
+  const { stepLock } = config.paths;
+  const pool = createPool({ bus, clock, random, gid, node, log, journal, crashes, stepLock });
   undo.push(() => pool.close());
   return pool;
 }

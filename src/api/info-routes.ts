@@ -9,7 +9,7 @@ import { SwitchBodyCodec } from '../schema/requests.js';
 import type { ApiParts } from './api-parts.js';
 import { METRICS_TYPE, metricsText } from './metrics.js';
 import { readJson } from './read-body.js';
-import { readiness, statusBody } from './status.js';
+import { readiness, statusBody, stuck } from './status.js';
 
 interface ModelEntry {
   readonly id: string;
@@ -126,7 +126,9 @@ function profileRoutes(router: Router, parts: ApiParts): void {
 export function infoRoutes(parts: ApiParts): Router {
   const router = new Router();
   router.get('/healthz', (ctx) => {
-    ctx.body = { status: 'alive' };
+    const reasons = stuck(parts.pool.status());
+    ctx.status = reasons.length === 0 ? 200 : 503;
+    ctx.body = reasons.length === 0 ? { status: 'alive' } : { status: 'stuck', reasons };
   });
   router.get('/readyz', (ctx) => {
     const { ready, reasons } = readiness(parts.orchestra.status(), parts.pool.status(), parts.profiles.current());

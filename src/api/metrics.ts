@@ -47,17 +47,26 @@ function healthSamples({ name, health }: ModelStatus): readonly Sample[] {
 }
 
 /** The whole text, ending in a new line. */
-export function metricsText({ models, nodes }: PoolStatus): string {
+export function metricsText({ models, nodes, vigil }: PoolStatus): string {
   const barred = nodes.flatMap(({ nid, ledger, quarantines }) =>
     ledger.map(({ device }) => ({
       labels: { node: nid, device },
       value: Number(quarantines.some((quarantine) => quarantine.device === device)),
     })),
   );
+  const stuck = models.map(({ name }) => ({
+    labels: { model: name },
+    value: Number(vigil.neglects.some(({ model }) => model === name)),
+  }));
+  const lag = { labels: {}, value: vigil.eventLoopLagMs / 1000 };
+  const crashes = models.map(({ name, crashes: value }) => ({ labels: { model: name }, value }));
   const lines = [
     ...family('llamaestro_model_memory_bytes', 'Memory of a model on a device.', models.flatMap(modelSamples)),
     ...family('llamaestro_device_memory_bytes', 'The account of a device.', nodes.flatMap(deviceSamples)),
     ...family('llamaestro_model_health', 'How the process of a model is, in one word.', models.flatMap(healthSamples)),
+    ...family('llamaestro_model_crashes', 'Processes of a model that ended or hung by themselves.', crashes),
+    ...family('llamaestro_scheduler_stuck', '1 while requests of a model wait for nobody.', stuck),
+    ...family('llamaestro_event_loop_lag_seconds', 'How late a timer of the gateway came, at worst, of late.', [lag]),
     ...family('llamaestro_device_quarantined', '1 while a device did not return to its ledger.', barred),
   ];
   return `${lines.join('\n')}\n`;

@@ -20,7 +20,7 @@ export function readiness(orchestra: OrchestraStatus, pool: PoolStatus, profile:
     (model) => residents.has(model.name) && (model.state === 'starting' || model.state === 'loading'),
   );
   const reasons = rising.map((model) => `model '${model.name}' is ${model.state}`);
-  return { ready: rising.length === 0, reasons: [...reasons, ...failures(pool), ...absences(profile)] };
+  return { ready: rising.length === 0, reasons: [...reasons, ...stuck(pool), ...failures(pool), ...absences(profile)] };
 }
 
 /** What is known of a file that is not there, for whoever goes to get it. */
@@ -56,6 +56,11 @@ function absences(profile: Profile): string[] {
   return profile.models
     .filter((model) => !model.available)
     .map((model) => `a file of model '${model.name}' is missing: ${model.missing.join(', ')}`);
+}
+
+/** What the pool's own watchdog complains of: requests that wait for nobody. */
+export function stuck({ vigil }: PoolStatus): string[] {
+  return vigil.neglects.map(({ model, why }) => `requests for model '${model}' wait for nobody: ${why}`);
 }
 
 function failures(pool: PoolStatus): string[] {
@@ -137,5 +142,9 @@ export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profile
     queues: Object.fromEntries(pool.models.map((model) => [model.name, model.queued])),
     models: pool.models.map(modelBody),
     nodes: pool.nodes,
+    scheduler: {
+      event_loop_lag_ms: pool.vigil.eventLoopLagMs,
+      stuck: pool.vigil.neglects.map(({ model, why }) => ({ model, why })),
+    },
   };
 }

@@ -78,6 +78,10 @@ export class LeaseDesk {
   get waiting(): number {
     return this.queue.waiting.length;
   }
+  /** Sequences the host runs at a time; 0 while there is none. */
+  get slots(): number {
+    return this.queue.slots;
+  }
   /** Leases granted so far. */
   get granted(): number {
     return this.grants;
@@ -233,8 +237,8 @@ export class LeaseDesk {
     this.tellPositions();
   }
 
-  /** Grants what can be granted. A caller that has gone is passed over: only a grant that is taken counts. */
-  private serve(): void {
+  /** Grants what can be granted; harmless at any time. A caller that has gone is passed over: only a grant that is taken counts. */
+  serve(): void {
     for (let id = queues.nextGrant(this.queue); id !== undefined; id = queues.nextGrant(this.queue)) {
       const waiter = this.waiters.get(id);
       assert(waiter !== undefined && this.host !== undefined, 'a grant has a waiter and a host');

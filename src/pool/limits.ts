@@ -48,6 +48,10 @@ export interface PoolLimits {
   readonly backoffLastMs: number;
   /** A host that stood this long starts a new count of crashes. */
   readonly stableMs: number;
+  /** Failures of a former life of the gateway are remembered for so long. */
+  readonly forgetCrashMs: number;
+  /** Requests that wait for nobody's work for so long say that the scheduler lost them. */
+  readonly schedulerStuckMs: number;
   /** How long a failure that would only repeat itself (a damaged file, a model that cannot fit) is remembered. */
   readonly cooldownMs: number;
   /** After so many crashes in a row before ready, those who wait are told instead of kept. */
@@ -116,6 +120,8 @@ export const DEFAULT_LIMITS: PoolLimits = {
   backoffFirstMs: 1_000,
   backoffLastMs: 60_000,
   stableMs: 60_000,
+  forgetCrashMs: 24 * 3600_000,
+  schedulerStuckMs: 10_000,
   cooldownMs: 30_000,
   maxLoadCrashes: 3,
   unlistedMs: 10_000,

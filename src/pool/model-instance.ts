@@ -8,41 +8,39 @@ import type { HostEvent, HostPulse } from '../schema/bus-messages.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { ModelSpec } from '../schema/profile.js';
 import { Bidding } from './bidding.js';
+import { Checkup, type CheckupParts, type Phase } from './checkup.js';
 import type { HolderStanding } from './eviction.js';
 import { describeExit, hostLost } from './failure.js';
+import { FailureRecord, type FailureRecordParts } from './failure-record.js';
 import { killHost, loadHost, spawnHost, type HostOrdersParts, type Tell } from './host-orders.js';
 import { asDecided, HostRecord } from './host-record.js';
 import {
   hidOf,
-  UNLOADED,
   wakeAtMs,
   type InstanceContext,
   type InstanceEffect,
   type InstanceEvent,
+  type InstanceState,
 } from './instance.js';
 import { transition } from './instance-state.js';
 import { modelStatus } from './instance-status.js';
 import { LeaseDesk } from './lease-desk.js';
 import type { DeviceBytes } from './ledger.js';
-import { against, healthOf, judge, type Evidence, type ModelHealth } from './liveness.js';
 import type { HostExit } from './node-client.js';
 import { Occupancy, type OccupancyParts } from './occupancy.js';
 import type { Placer, Tenant } from './placer.js';
 import type { ModelStatus } from './pool.js';
 import type { Watched } from './vigil.js';
-import { VitalSigns } from './vital-signs.js';
 import { standingOf } from './standing.js';
+import type { Line } from './watchdog.js';
 import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
-export interface InstanceParts extends OccupancyParts, HostOrdersParts {
+export interface InstanceParts extends OccupancyParts, HostOrdersParts, CheckupParts, FailureRecordParts {
   readonly random: Random;
   readonly placer: Placer;
   /** Shared by all CPU hosts of the machine; absent: none. */
   readonly stepLock: string | undefined;
   readonly loadMs: () => number;
-  /** Time that this process was awake, and false while silence means nothing: the bus is lost or suspected. */
-  readonly awakeMs: () => number;
-  readonly canHear: () => boolean;
   readonly onBegin: () => void;
   /** The state's name, leases or waiters changed. */
   readonly onChange: (instance: ModelInstance) => void;
@@ -59,7 +57,7 @@ export class ModelInstance implements Tenant, Watched {
     departure: () => (this.hid === undefined ? undefined : this.occupancy.departure),
     tell: (event) => this.dispatch(event),
   });
-  private state = UNLOADED;
+  private state: InstanceState;
   private readonly pending: InstanceEvent[] = [];
   private readonly tell: Tell = (event) => this.dispatch(event);
   private isDispatching = false;
@@ -68,20 +66,22 @@ export class ModelInstance implements Tenant, Watched {
   private countedGrants = 0;
   private loadStartedAtMs = 0;
   private spawnedAtMs = 0;
-  private crashes = 0;
   private readonly record = new HostRecord();
-  private vitals: VitalSigns;
+  private readonly checkup: Checkup;
+  /** How it failed of late. */
+  readonly failures: FailureRecord;
   private readonly occupancy: Occupancy;
   /** Aborts when the present host ends or is given up. */
   private hostEnd = new AbortController();
-  private lastError: LlamaestroError | undefined;
 
   constructor(
     private currentSpec: ModelSpec,
     private readonly parts: InstanceParts,
   ) {
     const { clock, limits, onBegin } = parts;
-    this.vitals = new VitalSigns(parts.awakeMs);
+    this.checkup = new Checkup(parts);
+    this.failures = new FailureRecord(() => this.currentSpec, parts);
+    this.state = this.failures.beginning();
     this.occupancy = new Occupancy(this.record, () => this.currentSpec, parts);
     this.desk = new LeaseDesk(currentSpec.name, {
       clock,
@@ -144,6 +144,26 @@ export class ModelInstance implements Tenant, Watched {
     this.dispatch({ type: 'demand' });
   }
 
+  /** As the watchdog sees it. */
+  get line(): Line {
+    const { name: model, state, desk, parts } = this;
+    return {
+      ...{ model, state: state.name, waiting: desk.waiting, leased: desk.leased, slots: desk.slots },
+      isPlacing: state.name === 'starting' && state.step === 'placing',
+      isInLine: parts.placer.knows(this),
+      isHeld: this.bidding.isHeld,
+      overdueMs: state.name === 'failed' ? parts.clock.nowMs() - state.failure.retryAtMs : 0,
+    };
+  }
+
+  /** Looks again at everything there may be to do; harmless at any time. */
+  rouse(): void {
+    const { isPlacing, isInLine } = this.line;
+    if (isPlacing && !isInLine) this.parts.placer.request(this);
+    this.desk.serve();
+    this.dispatch({ type: 'demand' });
+  }
+
   /** Takes the timer back; the instance is not used any more. */
   forget(): void {
     this.timer?.cancel();
@@ -159,7 +179,7 @@ export class ModelInstance implements Tenant, Watched {
 
   placed(hid: string, plan: MemoryPlan, extra: DeviceBytes): void {
     this.record.placed(plan, extra);
-    this.vitals = new VitalSigns(this.parts.awakeMs);
+    this.checkup.renew();
     this.dispatch({ type: 'placed', hid });
   }
 
@@ -171,7 +191,7 @@ export class ModelInstance implements Tenant, Watched {
   heard(event: HostEvent): void {
     const { hid, state: host, loadFraction = 0 } = event;
     this.record.word = event;
-    this.vitals.heard(event);
+    this.checkup.heard(event);
     if (this.isReady) this.occupancy.heard(hid, event);
     this.desk.listed(event.attempts);
     const error = event.error === undefined ? {} : { error: LlamaestroError.fromWire(event.error) };
@@ -185,22 +205,20 @@ export class ModelInstance implements Tenant, Watched {
   }
 
   pulsed(pulse: HostPulse): void {
-    this.vitals.pulsed(pulse);
+    this.checkup.pulsed(pulse);
   }
 
   look(): void {
-    const { hid } = this;
-    if (hid === undefined || !this.isWatched) return;
-    if (!this.parts.canHear()) this.vitals.listenAnew();
-    const { evidence } = this;
-    const verdict = judge(evidence, this.parts.limits);
-    const how = against(verdict, evidence, this.parts.limits);
-    if (how !== undefined) this.dispatch({ type: 'suspected', hid, verdict, how });
+    const { hid, phase, state } = this;
+    if (hid === undefined || phase === undefined) return;
+    const accusation = this.checkup.accusation(phase);
+    if (accusation !== undefined) return this.dispatch({ type: 'suspected', hid, ...accusation });
+    if (state.name === 'ready') this.failures.stoodSince(state.sinceMs);
   }
 
   /** After an interruption of the bus: every host gets a fresh period. */
   listenAnew(): void {
-    this.vitals.listenAnew();
+    this.checkup.listenAnew();
     this.dispatch({ type: 'tick', lateMs: Infinity });
   }
 
@@ -212,22 +230,17 @@ export class ModelInstance implements Tenant, Watched {
   }
 
   status(): ModelStatus {
-    const { currentSpec: spec, state, record, desk, crashes, health, lastError } = this;
+    const { currentSpec: spec, state, record, desk, phase } = this;
+    const { crashes, lastError } = this.failures;
+    const health = phase === undefined ? undefined : this.checkup.health(phase);
     return modelStatus({ spec, state, record, desk, crashes, health, lastError, nowMs: this.parts.clock.nowMs() });
   }
 
-  /** The process is one whose signs of life mean something. */
-  private get isWatched(): boolean {
-    return ['loading', 'ready', 'draining'].includes(this.state.name);
-  }
-
-  private get evidence(): Evidence {
-    const [isLoading, isLeased] = [this.state.name === 'loading', this.desk.leased > 0];
-    return this.vitals.evidence({ canHear: this.parts.canHear(), isLoading, isLeased });
-  }
-
-  private get health(): ModelHealth | undefined {
-    return this.isWatched ? healthOf(this.evidence, this.parts.limits) : undefined;
+  /** What the host is at, as far as its signs of life mean something. */
+  private get phase(): Phase | undefined {
+    const { name } = this.state;
+    if (name !== 'loading' && name !== 'ready' && name !== 'draining') return undefined;
+    return { isLoading: name === 'loading', isLeased: this.desk.leased > 0 };
   }
 
   private get isKept(): boolean {
@@ -341,7 +354,7 @@ export class ModelInstance implements Tenant, Watched {
       case 'release':
         return this.release(effect.hid);
       case 'failed':
-        return this.note(effect.failure);
+        return this.failures.note(effect.failure, this.hid);
     }
   }
 
@@ -366,13 +379,5 @@ export class ModelInstance implements Tenant, Watched {
     // A queue that was only shut still has its slots: nothing is out any more, so it ends empty.
     this.desk.lose(new LlamaestroError('host_lost', 'the model host is gone'));
     this.occupancy.released(hid);
-  }
-
-  private note(failure: Extract<InstanceEffect, { type: 'failed' }>['failure']): void {
-    this.lastError = failure.error;
-    if (failure.crash) this.crashes++;
-    const { error, failures, retryAtMs } = failure;
-    const retryInMs = Math.round(retryAtMs - this.parts.clock.nowMs());
-    this.parts.log.warn('a model failed', { model: this.name, hid: this.hid, error, failures, retryInMs });
   }
 }

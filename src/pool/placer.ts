@@ -75,9 +75,14 @@ export class Placer {
 
   /** Puts a tenant in line; it hears `placed` or `refused` unless it withdraws. */
   request(tenant: Tenant): void {
-    assert(!this.line.some((other) => other.tenant === tenant), `${tenant.name} asks for bytes twice`);
+    assert(!this.knows(tenant), `${tenant.name} asks for bytes twice`);
     this.line = [...this.line, { tenant, sinceMs: this.parts.clock.nowMs() }];
     this.poke();
+  }
+
+  /** It waits for bytes. */
+  knows(tenant: Tenant): boolean {
+    return this.line.some((other) => other.tenant === tenant);
   }
 
   withdraw(tenant: Tenant): void {

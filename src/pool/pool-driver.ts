@@ -14,6 +14,7 @@ import { decode } from '../schema/decode.js';
 import type { Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import { Account } from './account.js';
+import type { CrashBook } from './crash-book.js';
 import { hostClient, type HostClient } from './host-client.js';
 import type { DeviceBytes } from './ledger.js';
 import { DEFAULT_LIMITS, type PoolLimits } from './limits.js';
@@ -40,6 +41,8 @@ export interface PoolOptions {
   readonly log: Logger;
   /** Where predictions and measurements of memory are kept. */
   readonly journal: NoteKeeper;
+  /** Opened before: what is remembered of models that failed. */
+  readonly crashes: CrashBook;
   /** File shared by all CPU hosts of the machine; goes into each load that names none. */
   readonly stepLock?: string;
   readonly limits?: Partial<PoolLimits>;
@@ -85,7 +88,7 @@ class PoolDriver implements Pool {
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>
       this.roster.everybody.map(({ hid, desk: { attempts } }) => ({ hid, attempts })),
     );
-    this.vigil = new Vigil({ clock, bus, node, limits, watched: tenants });
+    this.vigil = new Vigil({ clock, bus, node, limits, log, watched: tenants });
     const events = bus.subscribe(subjects.allHostEvents, ({ body }) => this.hear(body));
     this.deaf = [
       () => events.unsubscribe(),
@@ -151,7 +154,9 @@ class PoolDriver implements Pool {
   }
 
   async unload(model: string, drainMs?: number): Promise<UnloadReport> {
-    return unloadModel(this.roster.named(model), drainMs, { clock: this.options.clock, account: this.account });
+    const instance = this.roster.named(model);
+    instance.failures.forgive();
+    return unloadModel(instance, drainMs, { clock: this.options.clock, account: this.account });
   }
 
   status(): PoolStatus {
@@ -161,6 +166,7 @@ class PoolDriver implements Pool {
       nodes: [
         { nid, devices: this.account.devices, ledger: this.account.rows, quarantines: this.releases.quarantines },
       ],
+      vigil: this.vigil.status,
     };
   }
 
@@ -175,10 +181,10 @@ class PoolDriver implements Pool {
   }
 
   private makeInstance(spec: ModelSpec): ModelInstance {
-    const { clock, random, log, node, stepLock } = this.options;
+    const { clock, random, log, node, stepLock, crashes } = this.options;
     const { limits, hosts, placer, account, releases, book, spare, vigil } = this;
     return new ModelInstance(spec, {
-      ...{ clock, random, log, node, stepLock, limits, hosts, placer, account, releases, book, spare },
+      ...{ clock, random, log, node, stepLock, crashes, limits, hosts, placer, account, releases, book, spare },
       loadMs: () => this.roster.governing?.timeouts.loadMs ?? Infinity,
       awakeMs: () => vigil.awakeMs,
       canHear: () => vigil.canHear,

@@ -11,6 +11,7 @@ import type { ModelHealth } from './liveness.js';
 import type { Departure } from './occupancy.js';
 import type { Quarantine } from './release-watch.js';
 import type { UnloadReport } from './unload.js';
+import type { VigilStatus } from './vigil.js';
 
 /** What a waiter is told while it waits; the last word before the grant is at least one of these or none. */
 export type LeaseProgress =
@@ -102,6 +103,7 @@ export interface PoolStatus {
     /** Devices that did not return to their ledger: nothing is loaded there. */
     readonly quarantines: readonly Quarantine[];
   }[];
+  readonly vigil: VigilStatus;
 }
 
 /**

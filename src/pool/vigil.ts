@@ -3,11 +3,15 @@
  * every instance looked at a few times a second. Counts in time that this process was awake. Judges nobody itself.
  */
 import { AwakeTime } from '../base/awake-time.js';
+import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
 import type { Bus } from '../bus/bus.js';
 import type { HostPulse } from '../schema/bus-messages.js';
+import { lagAfter, NO_LAG, worstOf } from './lag.js';
 import type { PoolLimits } from './limits.js';
+import { suspectsItself } from './liveness.js';
 import type { NodeAgent } from './node-client.js';
+import { Watchdog, type Line, type Neglect } from './watchdog.js';
 
 /** Somebody with a host. */
 export interface Watched {
@@ -17,6 +21,18 @@ export interface Watched {
   pulsed(pulse: HostPulse): void;
   /** Nothing could be heard for a while: every host gets a fresh period. */
   listenAnew(): void;
+  /** How its requests are served. */
+  readonly line: Line;
+  /** Looks again at everything there may be to do; harmless at any time. */
+  rouse(): void;
+}
+
+/** What the pool knows of its own health. */
+export interface VigilStatus {
+  /** How late a timer of this process came, at worst, in the last minute or two. */
+  readonly eventLoopLagMs: number;
+  /** Models whose requests nobody works on, though somebody should. */
+  readonly neglects: readonly Neglect[];
 }
 
 export interface VigilParts {
@@ -24,6 +40,7 @@ export interface VigilParts {
   readonly bus: Bus;
   readonly node: NodeAgent;
   readonly limits: PoolLimits;
+  readonly log: Logger;
   readonly watched: () => readonly Watched[];
 }
 
@@ -32,10 +49,14 @@ export class Vigil {
   private readonly deaf: readonly (() => void)[];
   private nodeHeardAtMs = 0;
   private busLost = false;
+  private lag = NO_LAG;
+  private readonly dog: Watchdog;
 
   constructor(private readonly parts: VigilParts) {
-    const { clock, bus, node, limits } = parts;
-    this.awake = new AwakeTime(clock, limits.lookMs, () => this.look());
+    const { clock, bus, node, limits, log } = parts;
+    this.awake = new AwakeTime(clock, limits.lookMs, (lateMs) => this.look(lateMs));
+    const awakeMs = (): number => this.awakeMs;
+    this.dog = new Watchdog({ log, limits, awakeMs, lines: () => parts.watched().map(watchedLine) });
     this.deaf = [
       node.onAlive((hosts) => this.nodeSpoke(hosts)),
       bus.onStatus((status) => this.busChanged(status === 'lost')),
@@ -54,13 +75,21 @@ export class Vigil {
     return !this.busLost && (silentMs < nodeSuspectMs || silentMs > nodeSilenceMs);
   }
 
+  get status(): VigilStatus {
+    return { eventLoopLagMs: worstOf(this.lag), neglects: this.dog.complaints };
+  }
+
   close(): void {
     this.awake.stop();
     for (const stop of this.deaf) stop();
   }
 
-  private look(): void {
-    for (const watched of this.parts.watched()) watched.look();
+  private look(lateMs: number): void {
+    const { clock, limits, log, watched } = this.parts;
+    this.lag = lagAfter(this.lag, lateMs, clock.nowMs());
+    if (suspectsItself(lateMs, limits)) log.warn('this process was blocked, or its machine slept', { lateMs });
+    for (const one of watched()) one.look();
+    this.dog.look();
   }
 
   private nodeSpoke(hosts: readonly HostPulse[]): void {
@@ -73,4 +102,8 @@ export class Vigil {
     this.busLost = isLost;
     if (!isLost) for (const watched of this.parts.watched()) watched.listenAnew();
   }
+}
+
+function watchedLine(watched: Watched): Line & { readonly rouse: () => void } {
+  return { ...watched.line, rouse: () => watched.rouse() };
 }

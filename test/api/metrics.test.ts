@@ -20,6 +20,7 @@ const status: PoolStatus = {
       ...{ crashes: 0, generatedTokens: 0, promptTokens: 0, planned: plan, extra: { cpu: 4 }, measured: { cpu: 33 } },
     },
   ],
+  vigil: { eventLoopLagMs: 250, neglects: [{ model: 'coder', why: 'nobody loads it', sinceMs: 5 }] },
   nodes: [
     {
       nid: 'n "1"',
@@ -38,6 +39,8 @@ describe('metrics', () => {
     expect(lines).to.include('llamaestro_model_memory_bytes{model="coder",device="cpu",kind="measured"} 33');
     expect(lines).to.include('llamaestro_device_memory_bytes{node="n \\"1\\"",device="cpu",kind="held"} 35');
     expect(lines).to.include('llamaestro_model_health{model="coder",verdict="busy"} 1');
+    expect(lines).to.include('llamaestro_event_loop_lag_seconds{} 0.25');
+    expect(lines).to.include('llamaestro_scheduler_stuck{model="coder"} 1');
     expect(lines).to.include('llamaestro_device_quarantined{node="n \\"1\\"",device="cpu"} 1');
   });
 
@@ -45,7 +48,7 @@ describe('metrics', () => {
     const text = metricsText(status);
     expect(text.endsWith('\n')).to.equal(true);
     for (const line of text.trimEnd().split('\n')) {
-      expect(line).to.match(/^(# (HELP|TYPE) \w+ .+|\w+\{(\w+="([^"\\\n]|\\.)*",?)+\} -?\d+)$/);
+      expect(line).to.match(/^(# (HELP|TYPE) \w+ .+|\w+\{(\w+="([^"\\\n]|\\.)*",?)*\} -?\d+(\.\d+)?)$/);
     }
   });
 });

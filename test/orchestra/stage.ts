@@ -11,7 +11,15 @@ import { subjects } from '../../src/bus/subjects.js';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
 import { createOrchestra } from '../../src/orchestra/local-orchestra.js';
 import type { Orchestra, Run } from '../../src/orchestra/orchestra.js';
-import type { Lease, LeaseClaim, LeaseProgress, LeaseRequest, Patience, Pool } from '../../src/pool/pool.js';
+import type {
+  Lease,
+  LeaseClaim,
+  LeaseProgress,
+  LeaseRequest,
+  Patience,
+  Pool,
+  PoolStatus,
+} from '../../src/pool/pool.js';
 import type { Bundle, Frame, FrameBody, Gen, HostCommand } from '../../src/schema/bus-messages.js';
 import type { Profile } from '../../src/schema/profile.js';
 import type { RunEvent, RunRequest } from '../../src/schema/run.js';
@@ -184,8 +192,8 @@ export class FakePool implements Pool {
   unload(model: string): ReturnType<Pool['unload']> {
     return Promise.resolve({ model, cutRequests: 0, devices: [], ms: 0 });
   }
-  status(): { models: []; nodes: [] } {
-    return { models: [], nodes: [] };
+  status(): PoolStatus {
+    return { models: [], nodes: [], vigil: { eventLoopLagMs: 0, neglects: [] } };
   }
   drain(): Promise<void> {
     return Promise.resolve();

@@ -3,12 +3,13 @@ import { LlamaestroError } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/log.js';
 import { SimNetwork } from '../../src/bus/sim-bus.js';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
+import { CrashBook } from '../../src/pool/crash-book.js';
 import { nodeClient } from '../../src/pool/node-client.js';
 import { createPool } from '../../src/pool/pool-driver.js';
 import type { InstanceStateName, Lease, LeaseProgress, ModelStatus, Pool } from '../../src/pool/pool.js';
 import type { PoolLimits } from '../../src/pool/limits.js';
 import type { ModelSpec, Profile } from '../../src/schema/profile.js';
-import { FakeClock, seededRandom } from '../support/fake-clock.js';
+import { FakeClock, seededRandom, settle } from '../support/fake-clock.js';
 import { profileOf } from '../support/profiles.js';
 import { FakeNode } from './fake-node.js';
 
@@ -29,15 +30,20 @@ export interface Asked {
 }
 
 export class Bench {
-  readonly clock = new FakeClock();
   readonly network: SimNetwork;
   readonly node: FakeNode;
   readonly pool: Pool;
-  readonly journal = new MemoryJournal();
+  readonly crashes: CrashBook;
   private requests = 0;
 
-  constructor(limits: Partial<PoolLimits> = {}, stepLock?: string, seed = 1) {
-    const { clock } = this;
+  constructor(
+    private readonly limits: Partial<PoolLimits> = {},
+    stepLock?: string,
+    seed = 1,
+    readonly journal = new MemoryJournal(),
+    readonly clock = new FakeClock(),
+  ) {
+    this.crashes = new CrashBook({ keeper: this.journal, clock, log: silentLogger });
     this.network = new SimNetwork({ clock, random: seededRandom(seed) });
     const node = (this.node = new FakeNode(clock, this.network));
     const bus = this.network.connect('gateway');
@@ -47,8 +53,17 @@ export class Bench {
       node: nodeClient(bus, node.nid),
       log: silentLogger,
       journal: this.journal,
+      crashes: this.crashes,
       ...(stepLock === undefined ? {} : { stepLock }),
     });
+  }
+
+  /** Another gateway over what this one wrote, which is gone as if killed, with its hosts. */
+  async restarted(): Promise<Bench> {
+    await settle();
+    const next = new Bench(this.limits, undefined, 7, this.journal.clone(), new FakeClock(this.clock.wallMs()));
+    await next.crashes.open();
+    return next;
   }
 
   apply(specs: readonly ModelSpec[], more: Partial<Profile> = {}): void {

@@ -162,3 +162,56 @@ describe('pool: health', () => {
     expect((lease.lost.reason as { details: unknown }).details).to.deep.equal({ verdict: 'silent' });
   });
 });
+
+describe('pool: failures and restarts', () => {
+  it('goes on with the pauses of a crash loop after a restart, until the host has stood for a while', async () => {
+    const bench = new Bench();
+    const spec = modelSpec('a', { residency: 'resident' });
+    bench.apply([spec]);
+    for (let crash = 0; crash < 4; crash++) {
+      await bench.until('a', 'ready');
+      bench.node.one('a').die();
+      await bench.until('a', 'failed');
+    }
+    const left = bench.model('a').retryInMs ?? 0;
+    expect(left).to.be.within(6300, 9700);
+    const again = await bench.restarted();
+    again.apply([spec]);
+    expect(again.model('a')).to.include({ state: 'failed' });
+    expect(again.model('a').retryInMs).to.be.within(left - 1500, left + 1);
+    expect(again.model('a').lastError?.message).to.contain('SIGKILL');
+    await again.until('a', 'ready');
+    again.node.one('a').die();
+    await again.until('a', 'failed');
+    expect(again.model('a').retryInMs, 'the fifth in a row').to.be.within(12_700, 19_300);
+    await again.until('a', 'ready');
+    await again.clock.run(61_000);
+    const last = await again.restarted();
+    last.apply([spec]);
+    expect(last.model('a').state).to.equal('starting');
+  });
+
+  it('gives a model another chance when somebody unloads it by command', async () => {
+    const bench = new Bench();
+    bench.apply([modelSpec('a')]);
+    await bench.lease('a');
+    bench.node.one('a').die();
+    await bench.until('a', 'failed');
+    void bench.pool.unload('a');
+    await bench.until('a', 'unloaded');
+    const again = await bench.restarted();
+    again.apply([modelSpec('a')]);
+    expect(again.model('a').state).to.equal('unloaded');
+  });
+
+  it('tells how late its own timers come', async () => {
+    const bench = new Bench();
+    await bench.clock.run(5000);
+    expect(bench.pool.status().vigil).to.deep.equal({ eventLoopLagMs: 0, neglects: [] });
+    bench.clock.jump(3000);
+    await bench.clock.run(1000);
+    expect(bench.pool.status().vigil.eventLoopLagMs).to.be.within(2400, 3000);
+    await bench.clock.run(130_000);
+    expect(bench.pool.status().vigil.eventLoopLagMs).to.equal(0);
+  });
+});

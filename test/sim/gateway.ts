@@ -13,6 +13,7 @@ import { machineProbe } from '../../src/node/device-probe.js';
 import { NodeAgent } from '../../src/node/node-agent.js';
 import { createOrchestra } from '../../src/orchestra/local-orchestra.js';
 import type { Orchestra } from '../../src/orchestra/orchestra.js';
+import { CrashBook } from '../../src/pool/crash-book.js';
 import { DEFAULT_LIMITS } from '../../src/pool/limits.js';
 import { nodeClient } from '../../src/pool/node-client.js';
 import { createPool } from '../../src/pool/pool-driver.js';
@@ -61,6 +62,7 @@ export class SimGateway {
   readonly spawner: SimSpawner;
   private readonly bus: Bus;
   private readonly agent: NodeAgent;
+  private readonly crashes: CrashBook;
   private readonly death = new AbortController();
 
   constructor(private readonly parts: GatewayParts) {
@@ -86,7 +88,8 @@ export class SimGateway {
     const node = nodeClient(bus, nid, DEFAULT_LIMITS);
     // All bytes of the simulated device are the models'.
     const limits = { maxWaiting: 6, cpuHeadroomBytes: 0, cpuOverheadBytes: 0 };
-    const pool = createPool({ ...shared, gid, node, journal: parts.journal, limits });
+    this.crashes = new CrashBook({ keeper: parts.journal, clock, log });
+    const pool = createPool({ ...shared, gid, node, journal: parts.journal, crashes: this.crashes, limits });
     this.pool = watchLeases(sabotage.pool?.(pool) ?? pool, { clock, gateway: life, leases });
     this.receiver = new FrameReceiver({ bus, clock: this.requestClock, log, gid });
     const { journal } = parts;
@@ -111,6 +114,7 @@ export class SimGateway {
   /** Opens the journal, ends what a former life left, begins to serve. */
   async boot(): Promise<void> {
     await this.journal.open();
+    await this.crashes.open();
     this.agent.start();
     await this.orchestra.recover();
     this.pool.apply(this.parts.profile);
