@@ -22,13 +22,13 @@ import {
   type InstanceEvent,
   type InstanceState,
 } from './instance.js';
-import { transition } from './instance-state.js';
 import { modelStatus } from './instance-status.js';
 import { LeaseDesk } from './lease-desk.js';
 import type { DeviceBytes } from './ledger.js';
 import type { HostExit } from './node-client.js';
 import { Occupancy, type OccupancyParts } from './occupancy.js';
 import type { Placer, Tenant } from './placer.js';
+import type { PoolPolicies } from './policies.js';
 import type { ModelStatus } from './pool.js';
 import type { Watched } from './vigil.js';
 import { standingOf } from './standing.js';
@@ -37,6 +37,7 @@ import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warm
 
 export interface InstanceParts extends OccupancyParts, HostOrdersParts, CheckupParts, FailureRecordParts {
   readonly random: Random;
+  readonly policies: Pick<PoolPolicies, 'transition'>;
   readonly placer: Placer;
   /** Shared by all CPU hosts of the machine; absent: none. */
   readonly stepLock: string | undefined;
@@ -292,7 +293,7 @@ export class ModelInstance implements Tenant, Watched {
     for (; this.countedGrants < this.desk.granted; this.countedGrants++) {
       this.use = warmed(this.use, this.parts.clock.nowMs(), this.parts.limits.heatHalfLifeMs);
     }
-    const { state, effects } = transition(this.state, event, this.context());
+    const { state, effects } = this.parts.policies.transition(this.state, event, this.context());
     const isOther = state.name !== this.state.name;
     if (isOther) {
       this.parts.log.debug('a model changed its state', { model: this.name, from: this.state.name, to: state.name });

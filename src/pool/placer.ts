@@ -8,17 +8,12 @@ import type { Logger } from '../base/log.js';
 import type { Clock, Timer } from '../base/ports.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { Account } from './account.js';
-import {
-  decidePlacement,
-  type HolderStanding,
-  type Needs,
-  type Placement,
-  type PlacementQuestion,
-} from './eviction.js';
+import type { HolderStanding, Needs, Placement, PlacementQuestion } from './eviction.js';
 import { bytesOf, type DeviceBytes } from './ledger.js';
 import type { PoolLimits } from './limits.js';
 import type { MemoryBook } from './memory-book.js';
 import type { NodeAgent } from './node-client.js';
+import type { PoolPolicies } from './policies.js';
 import type { Quarantine, ReleaseWatch } from './release-watch.js';
 
 /** A model instance as far as memory is concerned. */
@@ -47,6 +42,7 @@ export interface PlacerParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly limits: PoolLimits;
+  readonly policies: Pick<PoolPolicies, 'decidePlacement'>;
   readonly node: NodeAgent;
   readonly account: Account;
   readonly releases: ReleaseWatch;
@@ -162,13 +158,13 @@ export class Placer {
   }
 
   private decide(load: Pick<PlacementQuestion, 'needs' | 'claims' | 'isOverdue'>): Placement {
-    const { account, releases } = this.parts;
+    const { account, policies, releases } = this.parts;
     const tenants = this.parts.tenants();
     const holders = account.holders((hid) => {
       const tenant = tenants.find((other) => other.hid === hid);
       return { standing: tenant?.standing ?? 'leaving', cost: tenant?.cost ?? 0 };
     });
-    return decidePlacement({ ...load, devices: account.rooms(), holders, settling: releases.isSettling });
+    return policies.decidePlacement({ ...load, devices: account.rooms(), holders, settling: releases.isSettling });
   }
 
   /** Carries a decision out; true when the tenant is out of the line. */

@@ -22,6 +22,7 @@ import { MemoryBook, type NoteKeeper } from './memory-book.js';
 import { ModelInstance } from './model-instance.js';
 import type { NodeAgent } from './node-client.js';
 import { Placer } from './placer.js';
+import { POOL_POLICIES, type PoolPolicies } from './policies.js';
 import type { Lease, LeaseClaim, LeaseRequest, Patience, Pool, PoolStatus, Stage } from './pool.js';
 import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
@@ -46,6 +47,7 @@ export interface PoolOptions {
   /** File shared by all CPU hosts of the machine; goes into each load that names none. */
   readonly stepLock?: string;
   readonly limits?: Partial<PoolLimits>;
+  readonly policies?: Partial<PoolPolicies>;
 }
 
 /** A pool without models until `apply`. Listens at once; `close` ends that. */
@@ -55,6 +57,7 @@ export function createPool(options: PoolOptions): Pool {
 
 class PoolDriver implements Pool {
   private readonly limits: PoolLimits;
+  private readonly policies: PoolPolicies;
   private readonly hosts: HostClient;
   private readonly account: Account;
   private readonly releases: ReleaseWatch;
@@ -72,6 +75,7 @@ class PoolDriver implements Pool {
   constructor(private readonly options: PoolOptions) {
     const { bus, clock, random, gid, node, log } = options;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.policies = { ...POOL_POLICIES, ...options.policies };
     this.hosts = hostClient(bus, gid, this.limits.hostCommandMs);
     const { limits } = this;
     const budgets = (): DeviceBytes => this.roster.governing?.budgets ?? {};
@@ -80,11 +84,11 @@ class PoolDriver implements Pool {
     const { account } = this;
     this.releases = new ReleaseWatch({ clock, log, limits, account, onChange: () => this.changed() });
     this.book = new MemoryBook(options.journal, log);
-    const { releases, book } = this;
+    const { releases, book, policies } = this;
     const tenants = (): readonly ModelInstance[] => this.roster.everybody;
     this.spare = new SpareHost({ clock, random, log, limits, node });
     const nextHid = (): string => this.spare.nextHid();
-    this.placer = new Placer({ clock, log, limits, node, account, releases, book, tenants, nextHid });
+    this.placer = new Placer({ clock, log, limits, policies, node, account, releases, book, tenants, nextHid });
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>
       this.roster.everybody.map(({ hid, desk: { attempts } }) => ({ hid, attempts })),
     );
@@ -182,9 +186,10 @@ class PoolDriver implements Pool {
 
   private makeInstance(spec: ModelSpec): ModelInstance {
     const { clock, random, log, node, stepLock, crashes } = this.options;
-    const { limits, hosts, placer, account, releases, book, spare, vigil } = this;
+    const { limits, policies, hosts, placer, account, releases, book, spare, vigil } = this;
     return new ModelInstance(spec, {
-      ...{ clock, random, log, node, stepLock, crashes, limits, hosts, placer, account, releases, book, spare },
+      ...{ clock, random, log, node, stepLock, crashes, limits, policies, hosts, placer, account, releases, book },
+      spare,
       loadMs: () => this.roster.governing?.timeouts.loadMs ?? Infinity,
       awakeMs: () => vigil.awakeMs,
       canHear: () => vigil.canHear,

@@ -25,6 +25,7 @@ interface Awaited {
   readonly foreignBefore: DeviceBytes | undefined;
   readonly sinceMs: number;
   readonly tell: (rows: readonly ReleaseRow[]) => void;
+  isTold: boolean;
 }
 
 export interface ReleaseWatchParts {
@@ -61,7 +62,7 @@ export class ReleaseWatch {
     const expected = account.release(hid);
     return new Promise((tell) => {
       if (this.isClosed) return tell([]);
-      this.awaited = [...this.awaited, { model, expected, foreignBefore, sinceMs: clock.nowMs(), tell }];
+      this.awaited = [...this.awaited, { model, expected, foreignBefore, sinceMs: clock.nowMs(), tell, isTold: false }];
       void this.look();
     });
   }
@@ -71,7 +72,7 @@ export class ReleaseWatch {
     this.isClosed = true;
     this.parts.account.close();
     this.timer?.cancel();
-    for (const { tell } of this.awaited) tell([]);
+    for (const { tell, isTold } of this.awaited) if (!isTold) tell([]);
     this.awaited = [];
   }
 
@@ -83,11 +84,11 @@ export class ReleaseWatch {
     await this.parts.account.glance();
     this.isLooking = false;
     if (this.isClosed) return;
-    const before = this.awaited.length + this.quarantined.size;
+    const before = this.untold + this.awaited.length + this.quarantined.size;
     this.awaited = this.awaited.filter((one) => !this.isOver(one));
     for (const one of [...this.quarantined.values()]) this.reconsider(one);
     if (this.awaited.length === 0) this.parts.account.restAgain();
-    if (this.awaited.length + this.quarantined.size !== before) this.parts.onChange();
+    if (this.untold + this.awaited.length + this.quarantined.size !== before) this.parts.onChange();
     this.lookAgain();
   }
 
@@ -98,8 +99,16 @@ export class ReleaseWatch {
     this.timer = clock.setTimer(delayMs, () => void this.look());
   }
 
-  /** True when nothing more is to be waited for; then it was told. */
-  private isOver({ model, expected, foreignBefore, sinceMs, tell }: Awaited): boolean {
+  private get untold(): number {
+    return this.awaited.filter(({ isTold }) => !isTold).length;
+  }
+
+  /**
+   * True when nothing more is to be waited for; it is told before, as soon as the verdict is good. What is missing within
+   * the tolerance of a GPU may still be on its way: a load that needs it waits, instead of being refused for it.
+   */
+  private isOver(one: Awaited): boolean {
+    const { model, expected, foreignBefore, sinceMs, tell } = one;
     const { account, clock, limits } = this.parts;
     const foreign = account.foreign();
     const rows = account.devices
@@ -111,11 +120,16 @@ export class ReleaseWatch {
         }),
       );
     const isSettled = rows.every(({ verdict }) => verdict === 'returned');
-    if (!isSettled && clock.nowMs() - sinceMs < limits.settleMs) return false;
-    for (const row of rows)
-      if (row.verdict === 'missing') this.quarantine(model, row, foreignBefore?.[row.device] ?? 0);
-    tell(rows);
-    return true;
+    const isLate = clock.nowMs() - sinceMs >= limits.settleMs;
+    if (!one.isTold) {
+      if (!isSettled && !isLate) return false;
+      for (const row of rows)
+        if (row.verdict === 'missing') this.quarantine(model, row, foreignBefore?.[row.device] ?? 0);
+      one.isTold = true;
+      tell(rows);
+    }
+    const isCpu = (device: string): boolean => account.devices.some(({ id, kind }) => id === device && kind === 'cpu');
+    return isLate || rows.every(({ device, residualBytes = 0 }) => residualBytes === 0 || isCpu(device));
   }
 
   private quarantine(model: string, { device, residualBytes = 0 }: ReleaseRow, foreignBytes: number): void {

@@ -91,6 +91,23 @@ describe('pool: what does not come back', () => {
     expect((await bench.lease('a')).model).to.equal('a');
   });
 
+  it('waits for the last bytes of a host that is gone, though what is missing is within the tolerance', async () => {
+    const bench = withGpu();
+    const bytes = 7200 * MIB; // beside overhead and headroom, 32 MiB are left
+    bench.node.script.gpuBytes = { '/models/a.gguf': bytes, '/models/b.gguf': bytes };
+    (await bench.lease('a')).release();
+    await bench.clock.run(20_000);
+    const asked = bench.ask('b');
+    await bench.until('a', 'stopping');
+    bench.node.script.foreign = { cuda0: 60 * MIB };
+    await bench.until('a', 'unloaded');
+    await bench.clock.run(1500);
+    expect([asked.error, bench.model('b').state]).to.deep.equal([undefined, 'starting']);
+    bench.node.script.foreign = {};
+    await bench.clock.run(1000);
+    expect(asked.lease?.model).to.equal('b');
+  });
+
   it('counts what stays away for long as in use by others', async () => {
     const bench = withGpu();
     (await bench.lease('a')).release();

@@ -8,7 +8,7 @@ import type { Run } from '../../src/orchestra/orchestra.js';
 import type { RunRequest } from '../../src/schema/run.js';
 import type { SimGateway } from './gateway.js';
 import type { Visit } from './history.js';
-import { PROFILE, WORK_MS, type World } from './world.js';
+import { WORK_MS, type World } from './world.js';
 
 const TASKS = [
   'Hello!',
@@ -16,7 +16,8 @@ const TASKS = [
   'Tell me about the history of bread, from the first ovens to the baker around the corner who opens at five',
   `Summarise this: ${'rivers and owls '.repeat(55)}`,
 ];
-const MODELS = ['auto', 'auto', 'auto', 'fast', 'fast', 'general', 'coder', 'big', 'nobody', 'vectors'];
+/** Beside the models of the profile, each once. */
+const MORE_NAMES = ['auto', 'auto', 'auto', 'fast', 'fast', 'nobody'];
 
 /** How a client goes about one request. */
 interface Manner {
@@ -27,7 +28,7 @@ interface Manner {
   readonly readMs: number;
 }
 
-function draw(random: Random): Manner {
+function draw(random: Random, names: readonly string[]): Manner {
   const pick = <T>(from: readonly T[]): T => from[Math.floor(random.next() * from.length)]!;
   const sometimes = (chance: number): boolean => random.next() < chance;
   const ignoreEos = sometimes(0.1);
@@ -39,7 +40,7 @@ function draw(random: Random): Manner {
       messages: [{ role: 'user', content: sometimes(0.03) ? 'x'.repeat(2000) : pick(TASKS) }],
     },
     promptField: 'task',
-    model: pick(MODELS),
+    model: pick(names),
     sampling: {},
     stop: [],
     ignoreEos,
@@ -60,18 +61,20 @@ function draw(random: Random): Manner {
 export async function visitAgainAndAgain(world: World, name: string, visits: Visit[]): Promise<void> {
   const { clock } = world;
   const random = world.random(name);
+  const { profile } = world.estate;
+  const names = [...MORE_NAMES, ...profile.models.map((model) => model.name)];
   for (let number = 1; ; number++) {
     await sleep(clock, random.next() * 1500);
     if (clock.nowMs() >= WORK_MS) return;
     const { gateway } = world;
     if (gateway === undefined) continue;
-    const manner = draw(random);
+    const manner = draw(random, names);
     const { request } = manner;
     const visit: Visit = {
       name: `${name} visit ${String(number)}`,
       gateway: gateway.life,
       askedAtMs: clock.nowMs(),
-      budgetMs: request.timeoutMs ?? PROFILE.timeouts.requestMs,
+      budgetMs: request.timeoutMs ?? profile.timeouts.requestMs,
       ignoreEos: request.ignoreEos,
       outcome: 'pending',
       events: [],

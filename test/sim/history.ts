@@ -5,6 +5,7 @@
 import type { RunRecord } from '../../src/journal/journal.js';
 import type { JournalFact } from '../../src/journal/memory-journal.js';
 import type { RunEvent } from '../../src/schema/run.js';
+import type { Kind } from './weather.js';
 
 /** One request of one client, as the client saw it. */
 export interface Visit {
@@ -33,6 +34,7 @@ export interface Visit {
 export interface LeaseNote {
   readonly rid: string;
   readonly model: string;
+  readonly hid: string;
   readonly gateway: number;
   readonly grantedAtMs: number;
   released: number;
@@ -42,8 +44,10 @@ export interface LeaseNote {
 
 export interface History {
   readonly seed: number;
-  /** No fault was injected: then nothing may have been retried, repeated or refused for lack of a host. */
-  readonly calm: boolean;
+  /** In a calm one no fault was injected: then nothing may have been retried, repeated or refused for lack of a host. */
+  readonly kind: Kind;
+  /** Hosts that were frozen, or whose engine had a fault. */
+  readonly troubledHosts: ReadonlySet<string>;
   /** How often a gateway started; all but the last life ended in a crash. */
   readonly lives: number;
   readonly visits: readonly Visit[];
@@ -68,6 +72,10 @@ export interface History {
     readonly biggest: string | undefined;
     /** Timers left when everything was closed. */
     readonly timers: number;
+    /** Bytes that are booked or held when everything is closed. */
+    readonly heldBytes: number;
+    /** Unloads by command without an answer. */
+    readonly unloading: number;
     /** Streams open at the receiver. */
     readonly streams: number;
     /** Counters of the frame receiver that stay 0 on a healthy bus, added up over the lives of the gateway. */

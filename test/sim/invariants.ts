@@ -6,11 +6,14 @@ import type { RunRecord } from '../../src/journal/journal.js';
 import { verifyFacts, verifyRecords } from '../journal/verify.js';
 import { isTerminal, type RunEvent, type RunResult } from '../../src/schema/run.js';
 import type { History, LeaseNote, Visit } from './history.js';
+import type { Kind } from './weather.js';
 
 /** Beyond its deadline a run may take this long to be cancelled and journalled. */
 const OVERTIME_MS = 2500;
-/** A host that is well frees a cancelled slot within this. */
+/** A host frees a cancelled slot within this, in good weather and at the very worst while it and its line are well. */
 const CALM_CANCEL_MS = 1000;
+const CANCEL_MS = 2000;
+const LINES_ARE_WELL: readonly Kind[] = ['calm', 'hosts', 'restarts', 'memory'];
 
 /** Every rule that the history breaks. */
 export function violationsOf(history: History): readonly string[] {
@@ -98,7 +101,7 @@ function resultRules(visit: Visit, result: RunResult, record: RunRecord, history
   const dispatched = result.attempts.filter(({ hid, code }) => hid !== '' && code !== 'journal_unavailable');
   const highest = dispatched.at(-1)?.attempt ?? 0;
   if (highest > record.attempt) broken.push(`attempt ${highest} is shown, ${record.attempt} is journalled`);
-  if (history.calm) {
+  if (history.kind === 'calm') {
     const fine =
       result.status === 'completed' || visit.cancelledAtMs !== undefined || result.error?.code === 'deadline';
     if (!fine && result.error?.code !== 'queue_timeout')
@@ -124,22 +127,23 @@ function acceptanceRules(visits: readonly Visit[], records: readonly RunRecord[]
   return unknown <= unanswered ? [] : [`${unknown} runs nobody asked for, ${unanswered} requests without an answer`];
 }
 
-function leaseRules(lease: LeaseNote, { visits, calm, lives }: History): string[] {
+function leaseRules(lease: LeaseNote, { visits, kind, lives, troubledHosts }: History): string[] {
   const broken: string[] = [];
   const { rid, model, released, lost, settledAtMs } = lease;
   const name = `lease of ${rid} on ${model}`;
   if (released > 1) broken.push(`${name}: released ${released} times`);
   const visit = visits.find(({ runId }) => runId === rid);
   if (released === 0 && !lost && lease.gateway === lives) broken.push(`${name}: never settled`);
-  if (calm && lost) broken.push(`${name}: lost without a fault`);
+  if (kind === 'calm' && lost) broken.push(`${name}: lost without a fault`);
   const cancelledAtMs = Math.max(visit?.cancelledAtMs ?? Infinity, lease.grantedAtMs);
-  const heldMs = (settledAtMs ?? Infinity) - cancelledAtMs;
-  if (calm && heldMs > CALM_CANCEL_MS && cancelledAtMs < Infinity)
+  const heldMs = (settledAtMs ?? 0) - cancelledAtMs;
+  const isWell = LINES_ARE_WELL.includes(kind) && !troubledHosts.has(lease.hid);
+  if (isWell && heldMs > (kind === 'calm' ? CALM_CANCEL_MS : CANCEL_MS))
     broken.push(`${name}: held ${heldMs} ms after a cancel`);
   return broken;
 }
 
-function endRules({ atEnd, calm }: History): string[] {
+function endRules({ atEnd, kind }: History): string[] {
   const broken: string[] = [];
   const zero = (count: number, what: string): unknown => count !== 0 && broken.push(`at the end: ${count} ${what}`);
   zero(atEnd.leased, 'leases are out');
@@ -148,7 +152,9 @@ function endRules({ atEnd, calm }: History): string[] {
   zero(atEnd.requestTimers, 'timers of requests are set');
   zero(atEnd.hosts, 'hosts live beyond their time');
   zero(atEnd.timers, 'timers are left when everything is closed');
+  zero(atEnd.heldBytes, 'bytes are booked or held when everything is closed');
+  zero(atEnd.unloading, 'unloads have no answer');
   if (atEnd.biggest !== undefined) broken.push(`at the end not all bytes are free again: ${atEnd.biggest}`);
-  if (calm) for (const [what, count] of Object.entries(atEnd.busTrouble)) zero(count, `frames: ${what}`);
+  if (kind === 'calm') for (const [what, count] of Object.entries(atEnd.busTrouble)) zero(count, `frames: ${what}`);
   return broken;
 }

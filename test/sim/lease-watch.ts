@@ -8,14 +8,23 @@ export interface LeaseWatch {
   readonly gateway: number;
   /** Notes are appended here. */
   readonly leases: LeaseNote[];
+  /** Leases that are out now, by model. */
+  readonly out: Map<string, number>;
 }
 
-export function watchLeases(pool: Pool, { clock, gateway, leases }: LeaseWatch): Pool {
+export function watchLeases(pool: Pool, { clock, gateway, leases, out }: LeaseWatch): Pool {
   const note = (rid: string, lease: Lease): Lease => {
+    const { model, hid } = lease;
     const grantedAtMs = clock.nowMs();
-    const entry: LeaseNote = { rid, model: lease.model, gateway, grantedAtMs, released: 0, lost: lease.lost.aborted };
+    const entry: LeaseNote = { rid, model, hid, gateway, grantedAtMs, released: 0, lost: lease.lost.aborted };
     leases.push(entry);
-    const settle = (): void => void (entry.settledAtMs ??= clock.nowMs());
+    const count = (by: number): unknown => out.set(model, (out.get(model) ?? 0) + by);
+    const settle = (): void => {
+      if (entry.settledAtMs === undefined) count(-1);
+      entry.settledAtMs ??= clock.nowMs();
+    };
+    count(1);
+    if (entry.lost) settle();
     lease.lost.addEventListener('abort', () => {
       entry.lost = true;
       settle();
@@ -30,18 +39,13 @@ export function watchLeases(pool: Pool, { clock, gateway, leases }: LeaseWatch):
       },
     };
   };
-  return {
-    apply: (profile) => pool.apply(profile),
-    stage: (next) => pool.stage(next),
+  const watched: Pick<Pool, 'lease'> = {
     lease: async (request, signal) => note(request.rid, await pool.lease(request, signal)),
-    refusal: (claim, patience) => pool.refusal(claim, patience),
-    contextTokensPerSlot: (model) => pool.contextTokensPerSlot(model),
-    count: (model, prompt, signal) => pool.count(model, prompt, signal),
-    embed: (model, inputs, signal) => pool.embed(model, inputs, signal),
-    rerank: (model, query, documents, signal) => pool.rerank(model, query, documents, signal),
-    unload: (model, drainMs) => pool.unload(model, drainMs),
-    status: () => pool.status(),
-    drain: (signal) => pool.drain(signal),
-    close: () => pool.close(),
   };
+  return new Proxy(pool, {
+    get(target, property): unknown {
+      const value = Reflect.get(property in watched ? watched : target, property) as unknown;
+      return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+    },
+  });
 }

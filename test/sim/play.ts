@@ -1,12 +1,12 @@
 /** Plays one seed from the first request to the last timer, and writes its history. */
 import { toLlamaestroError } from '../../src/base/errors.js';
 import type { RunRecord } from '../../src/journal/journal.js';
-import { SPARE_LABEL } from '../../src/pool/spare-host.js';
 import { visitAgainAndAgain } from './clients.js';
+import { BIGGEST, LONGEST_TTL_MS } from './estate.js';
 import type { Sabotage, SimGateway } from './gateway.js';
 import type { History, Visit } from './history.js';
 import { kindOf, type Kind } from './weather.js';
-import { ANSWERS, BIGGEST, TTL_MS, World } from './world.js';
+import { World } from './world.js';
 
 const CLIENTS = 8;
 /** Longest fake time from the last visit until nothing is under way any more. */
@@ -18,6 +18,7 @@ const TIMERS_GONE_MS = 1000;
 /** How often, and how long each time, the model that needs all bytes is asked for: the network may still lose a word. */
 const BIGGEST_TRIES = 3;
 const LOAD_LIMIT_MS = 60_000;
+const AFTERMATH_MS = 2000;
 
 export interface Played {
   readonly history: History;
@@ -45,10 +46,11 @@ export async function play(seed: number, kind: Kind = kindOf(seed), sabotage: Sa
   const last = wasFull ? await restart(world, gateway) : gateway;
   const records = await readJournal(world, last);
   await stop(world, last);
-  const atEnd = { ...atRest, timers: world.clock.pendingTimers, busTrouble: busTrouble(world) };
-  const { leases, noticed, complaints } = world;
-  const seen = { visits, leases, records, facts: last.journal.facts, noticed, complaints };
-  return { history: { seed, calm: kind === 'calm', lives, answers: ANSWERS, ...seen, atEnd }, world };
+  const { leases, noticed, complaints, troubledHosts, estate, unloading } = world;
+  const rest = { timers: world.clock.pendingTimers, busTrouble: busTrouble(world), unloading };
+  const atEnd = { ...atRest, ...rest, heldBytes: heldBytes(world, last) };
+  const seen = { visits, leases, records, facts: last.journal.facts, noticed, complaints, troubledHosts };
+  return { history: { seed, kind, lives, answers: estate.answers, ...seen, atEnd }, world };
 }
 
 /** Lets time pass until `done`; what does not come to an end is noticed, not thrown. */
@@ -56,7 +58,14 @@ async function reach(world: World, done: () => boolean, otherwise: string): Prom
   await world.clock.runUntil(done, QUIET_LIMIT_MS).catch(() => world.noticed.push(otherwise));
 }
 
-type AtRest = Omit<History['atEnd'], 'timers' | 'busTrouble'>;
+type AtRest = Pick<History['atEnd'], 'leased' | 'queued' | 'requestTimers' | 'hosts' | 'biggest' | 'streams'>;
+
+/** What the stopped gateway's account still promises, and what processes still hold; nothing, as before the first load. */
+function heldBytes({ estate, memory }: World, { pool }: SimGateway): number {
+  const booked = pool.status().nodes.flatMap(({ ledger }) => ledger.map((row) => row.heldBytes + row.reservedBytes));
+  const held = estate.devices.map(({ id }) => memory.heldOn(id));
+  return [...booked, ...held].reduce((sum, bytes) => sum + bytes, 0);
+}
 
 async function comeToRest(world: World, gateway: SimGateway): Promise<AtRest> {
   const { clock } = world;
@@ -67,11 +76,13 @@ async function comeToRest(world: World, gateway: SimGateway): Promise<AtRest> {
   await clock.run(TIMERS_GONE_MS);
   const [leased, queued, streams] = [sum('leased'), sum('queued'), receiver.size];
   const requestTimers = gateway.requestClock.pendingTimers;
-  await clock.run(BACKOFF_MS + TTL_MS);
-  // All but the resident model have left by now, unless a word got lost once more.
-  const withModel = (): number => spawner.hosts.filter(({ label }) => label !== SPARE_LABEL).length;
-  await reach(world, () => withModel() <= 1, 'hosts do not leave');
-  const hosts = Math.max(0, withModel() - 1);
+  await clock.run(BACKOFF_MS + LONGEST_TTL_MS);
+  // All but the models that stay have left by now, unless a word got lost once more.
+  const passing = world.estate.profile.models.filter(({ residency, pinned }) => residency !== 'resident' && !pinned);
+  const beyondTime = (): number =>
+    spawner.hosts.filter(({ label }) => passing.some(({ name }) => name === label)).length;
+  await reach(world, () => beyondTime() === 0, 'hosts do not leave');
+  const hosts = beyondTime();
   const biggest = await loadBiggest(world, gateway);
   return { leased, queued, streams, hosts, requestTimers, biggest };
 }
@@ -113,8 +124,8 @@ async function stop(world: World, gateway: SimGateway): Promise<void> {
   let stopped = false;
   void gateway.stop().then(() => (stopped = true));
   await reach(world, () => stopped, 'the gateway does not stop');
-  // What was sent to those who are gone still has to arrive nowhere.
-  await world.clock.run(1000);
+  // What was sent to those who are gone still has to arrive nowhere, and drivers give back the last bytes.
+  await world.clock.run(AFTERMATH_MS);
 }
 
 function busTrouble({ gateways }: World): Record<string, number> {

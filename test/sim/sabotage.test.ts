@@ -7,6 +7,7 @@ import type { Pool } from '../../src/pool/pool.js';
 import type { RunEvent } from '../../src/schema/run.js';
 import type { Sabotage } from './gateway.js';
 import { violationsOf } from './invariants.js';
+import { evictsOnAStaleRead, freesAtTheCommand, leasesWhatLeaves, opensBeforeTheLoad } from './known-bugs.js';
 import { play } from './play.js';
 import type { Kind } from './weather.js';
 
@@ -110,6 +111,15 @@ describe('simulator: parts that are broken on purpose', () => {
     ['a restart that forgets what ran', 'restarts', { journal: forgetful }, /accepted and never ended/],
     ['an end shown before it is durable', 'restarts', { journal: rash }, /shown as \w+, journalled as interrupted/],
     ['an end that a restart replaces', 'restarts', { journal: unfenced }, /finish after its end/],
+    [
+      'bytes given away before their process ended',
+      'calm',
+      { policies: freesAtTheCommand },
+      /hold \d+ bytes, \d+ are booked/,
+    ],
+    ['an eviction decided on a stale read', 'calm', { policies: evictsOnAStaleRead }, /attempts without a fault/],
+    ['leases on a model that leaves', 'calm', { policies: leasesWhatLeaves }, /attempts without a fault/],
+    ['a model opened before its load is done', 'calm', { policies: opensBeforeTheLoad }, /attempts without a fault/],
   ];
   for (const [what, kind, sabotage, rule] of cases) {
     it(`notices ${what}`, async () => {

@@ -5,12 +5,15 @@
 import type { Logger } from '../../src/base/log.js';
 import type { Clock, Random, Timer } from '../../src/base/ports.js';
 import type { SimFaults, SimNetwork } from '../../src/bus/sim-bus.js';
-import type { Engine, EngineDriver } from '../../src/engine/engine.js';
+import type { Engine } from '../../src/engine/engine.js';
 import { createFakeDriver } from '../../src/engine/fake-driver.js';
-import type { FakeFault, FakeScript } from '../../src/engine/fake-script.js';
+import type { FakeFault } from '../../src/engine/fake-script.js';
 import { HostServer } from '../../src/host/host-server.js';
 import type { HostExit, HostProcess, SpawnRequest, Spawner } from '../../src/node/spawner.js';
+import type { Estate } from './estate.js';
+import type { MachineMemory } from './machine-memory.js';
 import { ProcessClock } from './process-clock.js';
+import { simDriver } from './sim-driver.js';
 
 export interface SimHostsParts {
   readonly clock: Clock;
@@ -20,16 +23,21 @@ export interface SimHostsParts {
   /** The connection of its gateway, and how the line to it misbehaves. */
   readonly gateway: string;
   readonly lineFaults: Partial<SimFaults>;
-  readonly script: FakeScript;
+  readonly estate: Pick<Estate, 'script' | 'places'>;
+  readonly memory: MachineMemory;
   readonly log: Logger;
   /** The faults of the process about to start. */
   readonly faultsOf: (label: string) => readonly FakeFault[];
+  /** A process gets into trouble that it may not answer in. */
+  readonly onTrouble: (hid: string) => void;
   /** Called with each broken rule. */
   readonly onViolation: (message: string) => void;
 }
 
 const MAX_SPAWN_MS = 300;
 const MAX_REAP_MS = 5;
+/** From the last act of a process to its end: pages are given back, drivers let go. */
+const MAX_EXIT_MS = 200;
 const HEARTBEAT_MS = 1000;
 
 /** One simulated host process. */
@@ -50,29 +58,31 @@ export class SimHost implements HostProcess {
     private readonly request: SpawnRequest,
     private readonly onGone: (host: SimHost) => void,
   ) {
-    const { clock, network, random, nid, script, log, faultsOf } = parts;
+    const { clock, network, random, nid, estate, memory, log, faultsOf } = parts;
     this.hid = request.hid;
     this.label = request.label;
     this.clock = new ProcessClock(clock);
     network.setLinkFaults(this.name, parts.gateway, parts.lineFaults);
+    const faults = faultsOf(request.label);
+    if (faults.length > 0) parts.onTrouble(request.hid);
     const driver = createFakeDriver({
       clock: this.clock,
       random,
-      script: { ...script, faults: faultsOf(request.label) },
+      script: { ...estate.script, faults },
       onCrash: () => this.end({ exitCode: null, signal: 'SIGABRT' }),
     });
     this.server = new HostServer({
       bus: network.connect(this.name),
       clock: this.clock,
-      driver: watched(
-        driver,
-        (message) => parts.onViolation(`${request.label} (${request.hid}): ${message}`),
-        (engine) => (this.engine = engine),
-      ),
+      driver: simDriver(driver, {
+        ...{ memory, owner: request.hid, places: estate.places, isAlive: () => !this.isGone },
+        onEngine: (engine) => (this.engine = engine),
+        onViolation: (message) => parts.onViolation(`${this.label} (${request.hid}): ${message}`),
+      }),
       hid: request.hid,
       nid,
       log,
-      exit: (exitCode) => this.end({ exitCode, signal: null }),
+      exit: (exitCode) => void clock.setTimer(random.next() * MAX_EXIT_MS, () => this.end({ exitCode, signal: null })),
       residentBytes: () => 1,
     });
     this.server.start();
@@ -101,6 +111,7 @@ export class SimHost implements HostProcess {
   /** Its event loop stands still; the heartbeat of its native thread goes on. */
   freeze(): void {
     this.clock.freeze();
+    this.parts.onTrouble(this.hid);
     this.parts.network.partition(this.name);
   }
 
@@ -117,6 +128,7 @@ export class SimHost implements HostProcess {
     this.server.halt();
     this.clock.die();
     this.parts.network.kill(this.name);
+    this.parts.memory.release(this.hid);
     this.onGone(this);
     if (!reaped) return;
     const told: HostExit = { ...exit, lastWords: '' };
@@ -159,36 +171,4 @@ export class SimSpawner implements Spawner {
     this.isAbandoned = true;
     for (const host of this.hosts) host.end({ exitCode: 75, signal: null }, false);
   }
-}
-
-/** The same driver, whose engines complain when they get more sequences than they have slots: then a lease was given twice. */
-function watched(
-  driver: EngineDriver,
-  complain: (message: string) => void,
-  onEngine: (engine: Engine) => void,
-): EngineDriver {
-  return {
-    ...driver,
-    load: async (options, onProgress, signal) => {
-      const engine = await driver.load(options, onProgress, signal);
-      onEngine(engine);
-      return new Proxy(engine, {
-        get(target, property): unknown {
-          const value = Reflect.get(target, property, target) as unknown;
-          if (property === 'submit') return submitWatched(target, complain);
-          return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
-        },
-      });
-    },
-  };
-}
-
-function submitWatched(engine: Engine, complain: (message: string) => void): Engine['submit'] {
-  return (request, listener) => {
-    const sequence = engine.submit(request, listener);
-    const { running, waiting } = engine.stats();
-    const { slots } = engine.info;
-    if (running + waiting > slots) complain(`${running + waiting} sequences in ${slots} slots`);
-    return sequence;
-  };
 }

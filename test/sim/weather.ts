@@ -7,7 +7,7 @@ import type { SimFaults } from '../../src/bus/sim-bus.js';
 import type { FakeFault } from '../../src/engine/fake-script.js';
 
 /** Kinds of trouble; a seed has the one at its place modulo their number. */
-export const KINDS = ['calm', 'hosts', 'restarts', 'network', 'everything'] as const;
+export const KINDS = ['calm', 'hosts', 'restarts', 'network', 'memory', 'everything'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export type Trouble =
@@ -15,7 +15,11 @@ export type Trouble =
   | { readonly atMs: number; readonly what: 'freeze-host'; readonly forMs: number }
   | { readonly atMs: number; readonly what: 'cut-gateway'; readonly forMs: number }
   | { readonly atMs: number; readonly what: 'crash-gateway'; readonly downMs: number; readonly keepQueued: boolean }
-  | { readonly atMs: number; readonly what: 'disk-full'; readonly forMs: number };
+  | { readonly atMs: number; readonly what: 'disk-full'; readonly forMs: number }
+  /** Somebody unloads a model by command. */
+  | { readonly atMs: number; readonly what: 'unload'; readonly drainMs: number }
+  /** Another program takes a share of what is free on a device. */
+  | { readonly atMs: number; readonly what: 'borrow'; readonly share: number; readonly forMs: number };
 
 export interface Weather {
   readonly kind: Kind;
@@ -48,6 +52,12 @@ export function weatherOf(kind: Kind, random: Random, workMs: number): Weather {
     });
   const cuts = (): Trouble[] => times(2).map((atMs) => ({ atMs, what: 'cut-gateway', forMs: between(50, 14_000) }));
   const disk = (): Trouble[] => times(1).map((atMs) => ({ atMs, what: 'disk-full', forMs: between(100, 3000) }));
+  const unloads = (): Trouble[] => times(6).map((atMs) => ({ atMs, what: 'unload', drainMs: between(0, 3000) }));
+  const borrows = (): Trouble[] =>
+    times(4).map((atMs) => {
+      const [share, forMs] = [random.next(), between(50, 6000)];
+      return { atMs, what: 'borrow', share, forMs };
+    });
   const lossy = { drop: 0.01, reorder: 0.05, reorderMs: 30 };
   const network = { network: lossy, fromHosts: { ...lossy, duplicate: 0.02 } };
   const sound = { network: {}, fromHosts: {} };
@@ -61,8 +71,10 @@ export function weatherOf(kind: Kind, random: Random, workMs: number): Weather {
       return { kind, troubles: inOrder(...restarts(), ...hosts().slice(0, 2)), ...sound, engineFaults: 0 };
     case 'network':
       return { kind, troubles: inOrder(...cuts()), ...network, engineFaults: 0 };
+    case 'memory':
+      return { kind, troubles: inOrder(...unloads(), ...borrows()), ...sound, engineFaults: 0 };
     case 'everything': {
-      const troubles = inOrder(...hosts(), ...restarts(), ...cuts(), ...disk());
+      const troubles = inOrder(...hosts(), ...restarts(), ...cuts(), ...disk(), ...unloads(), ...borrows());
       return { kind, troubles, ...network, engineFaults: 0.5 };
     }
   }

@@ -2,88 +2,48 @@
  * A whole server in one process, on one fake clock and one seed: gateways that live one after the other over one journal,
  * their hosts, the network, the weather. Knows no clients and judges nothing.
  */
+import { toLlamaestroError } from '../../src/base/errors.js';
 import type { Logger, LogFields } from '../../src/base/log.js';
 import type { Random } from '../../src/base/ports.js';
 import { SimNetwork } from '../../src/bus/sim-bus.js';
-import type { FakeScript } from '../../src/engine/fake-script.js';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
-import type { ModelSpec, Profile } from '../../src/schema/profile.js';
 import { FakeClock, seededRandom } from '../support/fake-clock.js';
-import { modelSpec, profileOf } from '../support/profiles.js';
+import { estateOf, type Estate } from './estate.js';
 import { SimGateway, type Sabotage } from './gateway.js';
 import type { LeaseNote } from './history.js';
+import { LiveRules } from './live-rules.js';
+import { MachineMemory } from './machine-memory.js';
 import { engineFaults, kindOf, weatherOf, type Kind, type Trouble, type Weather } from './weather.js';
 
-const MIB = 2 ** 20;
 const COMMIT_MS = 2;
 /** How long clients come and things go wrong. */
 export const WORK_MS = 15_000;
-/** Room for the resident model and either all small ones or the big one. */
-const DEVICE_BYTES = 520 * MIB;
-export const TTL_MS = 8000;
-/** The model that fits only when nothing but the resident one is loaded. */
-export const BIGGEST = 'big';
 /** Lines a failing seed shows. */
 const TRACE_LINES = 60;
 
-function model(name: string, slots: number, more: Partial<ModelSpec> = {}): ModelSpec {
-  const file = `/models/${name}.gguf`;
-  // Small chunks: a long prompt takes many steps, so that some are cut short before their first token.
-  const load = { file, purpose: 'generate', contextTokens: slots * 1024, slots, chunkTokens: 32 } as const;
-  return modelSpec(name, { load, ttlMs: TTL_MS, ...more });
-}
-
-const MODELS: readonly ModelSpec[] = [
-  model('fast', 3, { residency: 'resident' }),
-  model('general', 2),
-  model('coder', 1),
-  model(BIGGEST, 1),
-  model('vectors', 1, {
-    load: { file: '/models/vectors.gguf', purpose: 'embed', contextTokens: 512, slots: 1 },
-  }),
+/** Lines of level error that only say what the weather did. */
+const EXPECTED_ERRORS = [
+  'the end of a run could not be journalled',
+  'a device did not return to its ledger: nothing is loaded there',
 ];
 
-const SIZES: Readonly<Record<string, number>> = { fast: 64, general: 128, coder: 128, [BIGGEST]: 400, vectors: 16 };
-
-/** What each model says to everything. */
-export const ANSWERS: Readonly<Record<string, string>> = Object.fromEntries(
-  MODELS.map(({ name }) => [name, `I am ${name}: naïve owls – a violin 🎻.`]),
-);
-
-export const PROFILE: Profile = profileOf(MODELS, {
-  defaultModel: 'general',
-  routes: [
-    { kind: 'code', model: 'coder' },
-    { complexity: 'simple', model: 'fast' },
-  ],
-  timeouts: { queueMs: 10_000, requestMs: 40_000, loadMs: 20_000, ackMs: 1000, tokenMs: 5000 },
-});
-
-const SCRIPT: FakeScript = {
-  devices: [{ id: 'cpu', kind: 'cpu', description: 'simulated', totalBytes: DEVICE_BYTES, freeBytes: DEVICE_BYTES }],
-  models: Object.fromEntries(
-    MODELS.map(({ name, load }, index) => [
-      load.file,
-      {
-        fileBytes: (SIZES[name] ?? 0) * MIB,
-        answer: ANSWERS[name] ?? '',
-        loadMs: 100 + 200 * index,
-        stepMs: 5 + index,
-      },
-    ]),
-  ),
-};
-
-/** Lines of level error that only say what the weather did. */
-const EXPECTED_ERRORS = ['the end of a run could not be journalled'];
+/** By command. */
+interface Unload {
+  readonly gateway: SimGateway;
+  isOver: boolean;
+}
 
 export class World {
   readonly clock = new FakeClock();
   readonly network: SimNetwork;
   readonly weather: Weather;
+  readonly estate: Estate;
+  readonly memory: MachineMemory;
   readonly leases: LeaseNote[] = [];
   readonly noticed: string[] = [];
   readonly complaints: string[] = [];
+  readonly troubledHosts = new Set<string>();
+  private readonly unloads: Unload[] = [];
   /** Every life of the gateway so far. */
   readonly gateways: SimGateway[] = [];
   /** Undefined while it is down. */
@@ -99,7 +59,12 @@ export class World {
   ) {
     this.fate = this.random('fate');
     this.weather = weatherOf(kind, this.random('weather'), WORK_MS);
-    const { clock, weather } = this;
+    this.estate = estateOf(this.random('estate'));
+    const { clock, weather, estate, gateways } = this;
+    const onViolation = (message: string): unknown => this.noticed.push(message);
+    this.memory = new MachineMemory({ clock, random: this.random('memory'), devices: estate.devices, onViolation });
+    const rules = new LiveRules({ nowMs: () => clock.nowMs(), memory: this.memory, gateways, onViolation });
+    clock.onStep = () => rules.look();
     const log = this.logger('network');
     this.network = new SimNetwork({ clock, random: this.random('network'), faults: weather.network, log });
   }
@@ -134,6 +99,11 @@ export class World {
     }
   }
 
+  /** Unloads by command that have no answer although their gateway lived. */
+  get unloading(): number {
+    return this.unloads.filter(({ gateway, isOver }) => !isOver && !gateway.dead.aborted).length;
+  }
+
   /** Nothing goes wrong from now on, except for what went wrong already. */
   calmDown(): void {
     this.isStormOver = true;
@@ -154,11 +124,12 @@ export class World {
     const life = this.gateways.length + 1;
     const gateway = new SimGateway({
       ...{ life, journal, clock: this.clock, network: this.network, leases: this.leases, sabotage: this.sabotage },
-      ...{ profile: PROFILE, script: SCRIPT, deviceBytes: DEVICE_BYTES },
+      ...{ estate: this.estate, memory: this.memory },
       lineFaults: this.weather.fromHosts,
       random: this.random(`gateway ${String(life)}`),
       log: this.logger(`gateway ${String(life)}`),
       faultsOf: (label) => this.faultsOf(label),
+      onTrouble: (hid) => void this.troubledHosts.add(hid),
       onViolation: (message) => void this.noticed.push(message),
     });
     this.gateways.push(gateway);
@@ -192,12 +163,40 @@ export class World {
       case 'disk-full':
         gateway.journal.failing = true;
         return void this.clock.setTimer(trouble.forMs, () => (gateway.journal.failing = false));
+      case 'unload':
+        return void this.unload(gateway, trouble.drainMs);
+      case 'borrow': {
+        const { devices } = this.estate;
+        const device = devices[Math.floor(this.fate.next() * devices.length)]!;
+        return void this.clock.setTimer(trouble.forMs, this.memory.borrow(device.id, trouble.share));
+      }
       case 'crash-gateway': {
         this.gateway = undefined;
         gateway.crash(trouble.keepQueued);
         const disk = gateway.journal.clone();
         return void this.clock.setTimer(trouble.downMs, () => this.beginLife(disk));
       }
+    }
+  }
+
+  /** Some model, loaded or not; the answer must come, and then its process is gone. */
+  private async unload(gateway: SimGateway, drainMs: number): Promise<void> {
+    const { models } = this.estate.profile;
+    const { name, pinned } = models[Math.floor(this.fate.next() * models.length)]!;
+    const unload: Unload = { gateway, isOver: false };
+    this.unloads.push(unload);
+    const judge = (isRight: boolean, outcome: string): void => {
+      unload.isOver = true;
+      this.note(`unload of ${name}: ${outcome}`);
+      if (!isRight) this.noticed.push(`unload of ${name}${pinned ? ', which is pinned' : ''}: ${outcome}`);
+    };
+    try {
+      const { hid = 'nothing' } = await gateway.pool.unload(name, drainMs);
+      const livesOn = gateway.spawner.hosts.some((host) => host.hid === hid);
+      judge(!livesOn && !pinned, livesOn ? `${hid} lives on` : `${hid} is gone`);
+    } catch (thrown) {
+      const { code } = toLlamaestroError(thrown);
+      judge(pinned && code === 'pinned', code);
     }
   }
 

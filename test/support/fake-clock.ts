@@ -32,6 +32,8 @@ export class FakeClock implements Clock {
   #firedNow = 0;
   /** Binary heap, earliest first; cancelled entries stay until they surface. */
   readonly #heap: Entry[] = [];
+  /** Called by `run` and `runUntil` after each timer, when all that it set off has settled. */
+  onStep: () => void = () => undefined;
 
   constructor(private readonly wallAtStartMs = 1_750_000_000_000) {}
 
@@ -82,7 +84,7 @@ export class FakeClock implements Clock {
   async run(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;
     await settle();
-    while (this.#fireNext(untilMs)) await settle();
+    while (this.#fireNext(untilMs)) await this.#step();
     this.#nowMs = untilMs;
     await settle();
   }
@@ -93,8 +95,13 @@ export class FakeClock implements Clock {
     await settle();
     while (!done()) {
       if (!this.#fireNext(untilMs)) throw new Error(`not done after ${limitMs} ms of fake time`);
-      await settle();
+      await this.#step();
     }
+  }
+
+  async #step(): Promise<void> {
+    await settle();
+    this.onStep();
   }
 
   #fireNext(untilMs: number): boolean {

@@ -1,0 +1,28 @@
+/** Plays one seed and says what it broke, with what helps to find out why. */
+import { violationsOf } from './invariants.js';
+import { play } from './play.js';
+import { kindOf } from './weather.js';
+
+/** Broken rules that are shown: the first ones tell most. */
+const SHOWN = 20;
+
+export interface Verdict {
+  readonly seed: number;
+  /** How it went, for people; undefined when every rule held. */
+  readonly failure?: string;
+  /** All that happened, line by line. */
+  readonly story: string;
+}
+
+export async function judge(seed: number): Promise<Verdict> {
+  const { history, world } = await play(seed);
+  const broken = violationsOf(history);
+  const { story, lastLines } = world;
+  if (broken.length === 0) return { seed, story };
+  const head = `seed ${seed} (${kindOf(seed)}) breaks ${broken.length} rules:\n${broken.slice(0, SHOWN).join('\n')}`;
+  return { seed, story, failure: `${head}\n${lastLines}\nagain, with its whole story: ${replayOf(seed)}` };
+}
+
+export function replayOf(seed: number): string {
+  return `npm run test:sim -- --seed ${seed} --story`;
+}

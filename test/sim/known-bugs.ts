@@ -1,0 +1,55 @@
+/**
+ * Ordering bugs that model servers really had, as policies in place of the pool's own: each is right on its own, and wrong
+ * only in the order of things. The simulator has to notice every one.
+ */
+import type { InstanceEffect } from '../../src/pool/instance.js';
+import { transition } from '../../src/pool/instance-state.js';
+import type { HolderStanding } from '../../src/pool/eviction.js';
+import { decidePlacement } from '../../src/pool/eviction.js';
+import type { PoolPolicies } from '../../src/pool/policies.js';
+
+type Bug = () => Partial<PoolPolicies>;
+
+/** The bytes of a model are free for the next as soon as its process is told to end, not when it has ended. */
+export const freesAtTheCommand: Bug = () => ({
+  transition: (state, event, context) => {
+    const next = transition(state, event, context);
+    const effects = next.effects.flatMap((effect): readonly InstanceEffect[] => {
+      if (effect.type === 'release' && state.name === 'stopping') return [];
+      return effect.type === 'exit' ? [effect, { type: 'release', hid: effect.hid }] : [effect];
+    });
+    return { state: next.state, effects };
+  },
+});
+
+/** Who may go is decided on how things stood when somebody last looked, and then done at once. */
+export const evictsOnAStaleRead: Bug = () => {
+  let seen = new Map<string, HolderStanding>();
+  return {
+    decidePlacement: (question) => {
+      const stale = question.holders.map((holder) => ({ ...holder, standing: seen.get(holder.id) ?? holder.standing }));
+      seen = new Map(question.holders.map(({ id, standing }) => [id, standing]));
+      return decidePlacement({ ...question, holders: stale });
+    },
+    transition: (state, event, context) =>
+      transition(state, event, event.type === 'evict' ? { ...context, leased: 0 } : context),
+  };
+};
+
+/** A model that was told to go is leased on. */
+export const leasesWhatLeaves: Bug = () => ({
+  transition: (state, event, context) => {
+    const { effects, ...next } = transition(state, event, context);
+    return { ...next, effects: effects.filter(({ type }) => type !== 'shut') };
+  },
+});
+
+/** A host that is up counts as a model that is ready: what is said of one load is taken for the end of another. */
+export const opensBeforeTheLoad: Bug = () => ({
+  transition: (state, event, context) =>
+    transition(
+      state,
+      event.type === 'heard' && event.host === 'loading' ? { ...event, host: 'ready' } : event,
+      context,
+    ),
+});
