@@ -59,6 +59,11 @@ export class MachineMemory {
     return this.sum(device, ({ plannedBytes, beyondBytes }) => plannedBytes + beyondBytes);
   }
 
+  /** What is gone of a device because of our processes, those included whose bytes are on their way back. */
+  ourUseOf(device: string): number {
+    return this.heldOn(device) + (this.lagging.get(device) ?? 0);
+  }
+
   /** `owner` holds so much of a device from now on; throws `out_of_memory`, and then holds what it held before. */
   hold(owner: string, device: string, bytes: Pick<Holding, 'plannedBytes' | 'beyondBytes'>): void {
     const others = this.holdings.filter((one) => one.owner !== owner || one.device !== device);
@@ -105,7 +110,7 @@ export class MachineMemory {
   }
 
   private rawFreeOn({ id, totalBytes }: SimDevice): number {
-    return totalBytes - this.heldOn(id) - (this.foreign.get(id) ?? 0) - (this.lagging.get(id) ?? 0);
+    return totalBytes - this.ourUseOf(id) - (this.foreign.get(id) ?? 0);
   }
 
   private sum(device: string, of: (holding: Holding) => number): number {

@@ -31,7 +31,7 @@ export function simDriver(driver: EngineDriver, parts: SimDriverParts): EngineDr
       if (options.purpose === 'vocab') return driver.load(options, onProgress, signal);
       const place = placeOf(options);
       const planned = placed(await driver.planMemory(options), place);
-      const freeBefore = freeBytes(parts.memory);
+      const usedBefore = usedBytes(parts.memory, planned);
       const refused = new AbortController();
       const either = signal === undefined ? refused.signal : AbortSignal.any([signal, refused.signal]);
       const progress = (fraction: number): void => {
@@ -48,7 +48,7 @@ export function simDriver(driver: EngineDriver, parts: SimDriverParts): EngineDr
       // The last bytes may be those that are missing.
       refused.signal.throwIfAborted();
       parts.onEngine(engine);
-      return asTenant(engine, planned, observed(planned, place, freeBefore, freeBytes(parts.memory)), parts);
+      return asTenant(engine, planned, observed(planned, place, usedBefore, usedBytes(parts.memory, planned)), parts);
     },
   };
 }
@@ -79,11 +79,14 @@ function take({ memory, owner }: SimDriverParts, plan: MemoryPlan, place: Place,
   }
 }
 
-function freeBytes(memory: MachineMemory): ReadonlyMap<string, number> {
-  return new Map(memory.devices().map((device) => [device.id, device.freeBytes]));
+function usedBytes(memory: MachineMemory, plan: MemoryPlan): ReadonlyMap<string, number> {
+  return new Map(Object.keys(bytesOf(plan)).map((device) => [device, memory.ourUseOf(device)]));
 }
 
-/** What the system shows: private memory for the CPU, for a GPU what fell of its free bytes, whoever took it. */
+/**
+ * What the system shows: private memory for the CPU, for a GPU what its used bytes grew by, whichever of our processes took
+ * them. What other programs take in that moment is left out: it would be learned as the model's own.
+ */
 function observed(
   plan: MemoryPlan,
   { beyondCpuBytes }: Place,
@@ -91,8 +94,8 @@ function observed(
   after: ReadonlyMap<string, number>,
 ): MemoryReport['observed'] {
   return Object.entries(bytesOf(plan)).map(([device, plannedBytes]) => {
-    const fell = (before.get(device) ?? 0) - (after.get(device) ?? 0);
-    const observedBytes = device === 'cpu' ? plannedBytes + beyondCpuBytes : fell;
+    const grew = Math.max(0, (after.get(device) ?? 0) - (before.get(device) ?? 0));
+    const observedBytes = device === 'cpu' ? plannedBytes + beyondCpuBytes : grew;
     return { device, plannedBytes, allocatedBytes: plannedBytes, observedBytes };
   });
 }
