@@ -11,16 +11,21 @@ import type { PoolPolicies } from '../../src/pool/policies.js';
 type Bug = () => Partial<PoolPolicies>;
 
 /** The bytes of a model are free for the next as soon as its process is told to end, not when it has ended. */
-export const freesAtTheCommand: Bug = () => ({
-  transition: (state, event, context) => {
-    const next = transition(state, event, context);
-    const effects = next.effects.flatMap((effect): readonly InstanceEffect[] => {
-      if (effect.type === 'release' && state.name === 'stopping') return [];
-      return effect.type === 'exit' ? [effect, { type: 'release', hid: effect.hid }] : [effect];
-    });
-    return { state: next.state, effects };
-  },
-});
+export const freesAtTheCommand: Bug = () => {
+  const freed = new Set<string>();
+  return {
+    transition: (state, event, context) => {
+      const next = transition(state, event, context);
+      const effects = next.effects.flatMap((effect): readonly InstanceEffect[] => {
+        if (effect.type === 'release' && freed.has(effect.hid)) return [];
+        if (effect.type !== 'exit' && effect.type !== 'leave') return [effect];
+        freed.add(effect.hid);
+        return [effect, { type: 'release', hid: effect.hid }];
+      });
+      return { state: next.state, effects };
+    },
+  };
+};
 
 /** Who may go is decided on how things stood when somebody last looked, and then done at once. */
 export const evictsOnAStaleRead: Bug = () => {
