@@ -101,9 +101,9 @@ void Environment::abandon(const std::shared_ptr<EngineSlot>& slot) {
   threads_.run([this, slot] { closeSlot(slot); });
 }
 
-bool Environment::addTicket(uint32_t ticket, const CancelFlag& flag) {
+bool Environment::addTicket(uint32_t ticket, const CancelFlag& flag, size_t most) {
   std::lock_guard<std::mutex> lock(mutex_);
-  if (isOver_ || tickets_.size() >= kMaxLoads) return false;
+  if (isOver_ || tickets_.size() >= most) return false;
   return tickets_.emplace(ticket, flag).second;
 }
 

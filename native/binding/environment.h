@@ -28,6 +28,7 @@ class Environment : public std::enable_shared_from_this<Environment> {
  public:
   // Plans and loads one environment has under way.
   static constexpr size_t kMaxLoads = 64;
+  static constexpr size_t kMaxReads = 8;  // of metadata, beside the loads
   // Lines of the log that wait for the event loop; what comes beyond is counted and dropped.
   static constexpr size_t kMaxLogLines = 256;
   // What the end of a process or a worker waits for threads; after it they are left to themselves.
@@ -50,8 +51,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void addSlot(const std::shared_ptr<EngineSlot>& slot);
   // Closes an engine nobody holds any more.
   void abandon(const std::shared_ptr<EngineSlot>& slot);
-  // A flag that `cancel` and the end of the environment set. False for `ticket` in use or too many loads.
-  bool addTicket(uint32_t ticket, const CancelFlag& flag);
+  // A flag that `cancel` and the end of the environment set. False for `ticket` in use or when `most` are under way.
+  bool addTicket(uint32_t ticket, const CancelFlag& flag, size_t most = kMaxLoads);
   void cancelTicket(uint32_t ticket);
   // Lines of at least this level (1 ... 4) are delivered from now on; 0 delivers none.
   void setLogLevel(int level);

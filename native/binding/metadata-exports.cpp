@@ -77,7 +77,7 @@ Napi::Value readMetadata(const Napi::CallbackInfo& info) {
   auto pending = std::make_shared<Pending<FileMetadata>>(
       env, environment, [](Napi::Env inner, FileMetadata& file) { return fileToJs(inner, file); });
   const auto flag = std::make_shared<std::atomic<bool>>(false);
-  if (!environment->addTicket(ticket, flag)) {
+  if (!environment->addTicket(ticket, flag, Environment::kMaxLoads + Environment::kMaxReads)) {
     pending->settle(env, Error{codes::kQueueFull, "too many loads, plans and files are under way", "", {}});
     return pending->promise();
   }

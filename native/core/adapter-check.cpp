@@ -61,6 +61,7 @@ AdapterSummary check(const std::string& path) {
   }
   AdapterSummary summary;
   summary.path = path;
+  summary.identity = reader.identity();
   summary.architecture = textOf(header.metadata, "general.architecture");
   summary.alpha = alphaOf(reader, header.metadata);
   std::map<std::string, Halves> byTarget;

@@ -19,6 +19,7 @@ struct AdapterPair {
 
 struct AdapterSummary {
   std::string path;
+  std::string identity;  // when it was opened, see file-identity.h
   std::string architecture;
   float alpha = 0;  // 0: the file has none
   std::vector<AdapterPair> pairs;

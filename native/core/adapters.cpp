@@ -113,6 +113,23 @@ uint64_t hashFile(const AdapterSummary& file, const std::function<bool()>& cance
   return blockChecksum(sums);
 }
 
+// What the graph's results are computed from, those of `unwanted` (may be null) left out. What is written into the
+// cache is a result of its own.
+std::set<const ggml_tensor*> sourcesOf(ggml_cgraph* graph, const ggml_tensor* unwanted) {
+  std::set<const ggml_tensor*> sources;
+  std::set<const ggml_tensor*> wanted;
+  for (int i = ggml_graph_n_nodes(graph) - 1; i >= 0; --i) {  // a node comes behind its sources
+    const ggml_tensor* node = ggml_graph_node(graph, i);
+    const bool isResult = sources.count(node) == 0 && node != unwanted;
+    const bool isWanted = isResult || wanted.count(node) > 0;
+    for (const ggml_tensor* source : node->src) {
+      sources.insert(source);
+      if (isWanted) wanted.insert(source);
+    }
+  }
+  return wanted;
+}
+
 }  // namespace
 
 BytesByBuffer simulateAdapters(llama_model* model, const std::vector<AdapterSummary>& files) {
@@ -160,18 +177,16 @@ void reserveAllAdapters(llama_context* context) {
   }
 }
 
-void refuseUnusedAdapters(const llama_context* context) {
-  std::set<const ggml_tensor*> used;
-  ggml_cgraph* graph = context->get_gf_res_reserve()->get_gf();
-  for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
-    for (const ggml_tensor* source : ggml_graph_node(graph, i)->src) used.insert(source);
-  }
+void refuseUnusedAdapters(const llama_context* context, bool pooled) {
+  llm_graph_result* reserved = context->get_gf_res_reserve();
+  const std::set<const ggml_tensor*> used = sourcesOf(reserved->get_gf(), pooled ? reserved->get_logits() : nullptr);
   for (const llama_adapter_lora* adapter : llama_get_model(context)->loras) {
     for (const auto& [target, factors] : adapter->ab_map) {
       if (used.count(factors.a) > 0 && used.count(factors.b) > 0) continue;
-      throw Failure(codes::kModelUnusable,
-                    "an adapter changes " + target + ", and llama.cpp would leave that out for this architecture",
-                    "adapters");
+      const std::string why = pooled ? "what this model was loaded for is computed without that tensor"
+                                     : "llama.cpp would leave that out for this architecture";
+      throw Failure(pooled ? codes::kInvalidRequest : codes::kModelUnusable,
+                    "an adapter changes " + target + ", and " + why, "adapters");
     }
   }
 }

@@ -38,9 +38,10 @@ BytesByBuffer adapterBytes(const llama_model* model);
 // them needs. Throws Failure out_of_memory or model_unusable.
 void reserveAllAdapters(llama_context* context);
 
-// After reserveAllAdapters of a simulated context that generates: throws Failure model_unusable (param adapters) when
-// the graph leaves out a factor, because the architecture does not compute with that tensor in the way adapters need.
-void refuseUnusedAdapters(const llama_context* context);
+// After reserveAllAdapters of a simulated context: throws Failure (param adapters) when the graph leaves out a factor,
+// so that the adapter would do less than its file says. model_unusable: the architecture does not compute with that
+// tensor in the way adapters need. invalid_request where the context is `pooled`: vectors do not come from that tensor.
+void refuseUnusedAdapters(const llama_context* context, bool pooled);
 
 // The adapters of one engine, by the names that its requests use.
 class Adapters {

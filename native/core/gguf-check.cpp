@@ -99,6 +99,7 @@ GgufSummary checkPart(const std::string& path, double expectedSplit) {
   const GgufMetadata& metadata = header.metadata;
   GgufSummary summary;
   summary.tensorCount = header.tensorCount;
+  summary.identity = reader.identity();
 
   summary.splitCount = static_cast<uint32_t>(integerOf(reader, metadata, "split.count", 0, kMaxSplits, 1));
   if (summary.splitCount == 0) summary.splitCount = 1;
@@ -157,6 +158,7 @@ Result<GgufSummary> checkGguf(const std::string& path) {
         const std::vector<std::string> parts = ggufParts(path, whole.splitCount);
         for (uint32_t number = 1; number < whole.splitCount; ++number) {
           const GgufSummary part = checkPart(parts[number], number);
+          whole.identity += part.identity;
           whole.fileBytes += part.fileBytes;
           whole.tensorBytes += part.tensorBytes;
           whole.tensorCount += part.tensorCount;

@@ -19,6 +19,7 @@ struct GgufSummary {
   uint64_t tensorCount = 0;
   uint64_t elementCount = 0;   // parameters, over all parts
   uint64_t metadataBytes = 0;  // header of the first part, up to the tensor data
+  std::string identity;        // of all parts when they were opened, see file-identity.h
   std::string architecture;
   std::string name;         // general.name, may be empty
   uint32_t blockCount = 0;  // 0 for a file with a vocabulary only

@@ -32,6 +32,22 @@ std::string quantisationOf(const FileMetadata& file) {
   return most == file.bytesByType.end() ? "" : most->first;
 }
 
+// Cut between two characters, where it is UTF-8.
+std::string shortened(std::string text, size_t mostBytes) {
+  if (text.size() <= mostBytes) return text;
+  size_t end = mostBytes;
+  while (end > mostBytes - 3 && (static_cast<uint8_t>(text[end]) & 0xc0u) == 0x80u) --end;
+  text.resize(end);
+  return text + "\u2026";
+}
+
+void shorten(GgufMetadata& values) {
+  for (auto& [key, value] : values) {
+    value.text = shortened(std::move(value.text), kMaxShownBytes);
+    for (GgufValue& element : value.first) element.text = shortened(std::move(element.text), kMaxShownBytes);
+  }
+}
+
 void addPart(const std::string& path, uint32_t number, FileMetadata& file,
              const std::shared_ptr<std::atomic<bool>>& cancel) {
   stopIf(cancel);
@@ -69,12 +85,13 @@ Result<FileMetadata> readFileMetadata(const std::string& path, const std::shared
         }
         FileMetadata file;
         addPart(path, 0, file, cancel);
+        file.chatTemplate = shortened(textOf(file.values, "tokenizer.chat_template"), kMaxShownTemplateBytes);
+        shorten(file.values);
         file.kind = textOf(file.values, "general.type");
         if (file.kind.empty()) file.kind = "model";
         file.architecture = textOf(file.values, "general.architecture");
         file.name = textOf(file.values, "general.name");
         file.license = textOf(file.values, "general.license");
-        file.chatTemplate = textOf(file.values, "tokenizer.chat_template");
         file.contextTokens = countOf(file.values, file.architecture + ".context_length");
         const auto tokens = file.values.find(kTokensKey);
         if (tokens != file.values.end()) file.vocabSize = tokens->second.arrayLength;

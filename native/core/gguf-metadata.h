@@ -15,6 +15,10 @@
 
 namespace llamaestro {
 
+// Longer texts are cut there, with an ellipsis behind them.
+inline constexpr size_t kMaxShownBytes = 4096;
+inline constexpr size_t kMaxShownTemplateBytes = 1 << 20;  // of the chat template in its own field
+
 struct FileMetadata {
   std::vector<std::string> files;  // all parts, in order
   uint64_t fileBytes = 0;          // of all parts
@@ -31,7 +35,8 @@ struct FileMetadata {
   uint64_t parameterCount = 0;
   uint64_t tensorBytes = 0;
   std::map<std::string, uint64_t> bytesByType;
-  std::map<std::string, GgufValue> values;  // of the first part; text in it may be no UTF-8
+  // Of the first part; text in it may be no UTF-8.
+  std::map<std::string, GgufValue> values;
 };
 
 // Blocks for as long as the disk takes. Errors: model_unusable (no GGUF file, damaged, truncated, a part missing),

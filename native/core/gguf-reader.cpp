@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "file-identity.h"
 
 namespace llamaestro {
 namespace {
@@ -84,6 +85,7 @@ GgufReader::GgufReader(const std::string& path) : path_(path) {
     throw Failure(codes::kModelUnusable, path + " is not a regular file");
   }
   fileBytes_ = static_cast<uint64_t>(status.st_size);
+  identity_ = identityOf(status);
 }
 
 GgufReader::~GgufReader() { close(fd_); }
@@ -92,8 +94,16 @@ void GgufReader::refuse(const std::string& what) const {
   throw Failure(codes::kModelUnusable, path_ + " is not a usable GGUF file: " + what);
 }
 
-void GgufReader::take(void* to, uint64_t bytes) {
+// Nothing behind the header is read here, so that every byte counts as one of it.
+void GgufReader::expect(uint64_t bytes) const {
   if (bytes > fileBytes_ - position_) refuse("it is truncated inside the header");
+  if (bytes > kMaxHeaderBytes || position_ > kMaxHeaderBytes - bytes) {
+    refuse("its header has more than " + std::to_string(kMaxHeaderBytes) + " bytes");
+  }
+}
+
+void GgufReader::take(void* to, uint64_t bytes) {
+  expect(bytes);
   auto* out = static_cast<uint8_t*>(to);
   while (bytes > 0) {
     if (position_ < bufferStart_ || position_ >= bufferStart_ + buffer_.size()) {
@@ -113,7 +123,7 @@ void GgufReader::take(void* to, uint64_t bytes) {
 }
 
 void GgufReader::skip(uint64_t bytes) {
-  if (bytes > fileBytes_ - position_) refuse("it is truncated inside the header");
+  expect(bytes);
   position_ += bytes;
 }
 
@@ -132,7 +142,7 @@ uint64_t GgufReader::readUint64() {
 std::string GgufReader::readString(uint64_t maxBytes) {
   const uint64_t length = readUint64();
   if (length > maxBytes) refuse("a string of " + std::to_string(length) + " bytes");
-  if (length > fileBytes_ - position_) refuse("it is truncated inside the header");
+  expect(length);
   std::string text(length, '\0');
   take(text.data(), length);
   return text;

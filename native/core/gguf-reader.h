@@ -1,5 +1,5 @@
-// Internal: buffered reading of a GGUF header with bounds; every overrun is a Failure model_unusable. Knows the
-// encoding of values, not what keys mean.
+// Internal: buffered reading of a GGUF header with bounds, of the file and of memory; every overrun is a Failure
+// model_unusable. Knows the encoding of values, not what keys mean.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,10 @@ namespace gguf {
 inline constexpr uint32_t kUint8 = 0, kInt8 = 1, kUint16 = 2, kInt16 = 3, kUint32 = 4, kInt32 = 5, kFloat32 = 6;
 inline constexpr uint32_t kBool = 7, kString = 8, kArray = 9, kUint64 = 10, kInt64 = 11, kFloat64 = 12;
 }  // namespace gguf
+
+// A longer header belongs to no model: the largest vocabularies take some ten million bytes. Bounds what is kept of it,
+// here and in llama.cpp.
+inline constexpr uint64_t kMaxHeaderBytes = uint64_t{256} << 20;
 
 // A metadata value as far as anybody asks: numbers as double, strings as they are, arrays as their length and
 // beginning.
@@ -38,6 +42,8 @@ class GgufReader {
 
   uint64_t fileBytes() const { return fileBytes_; }
   uint64_t position() const { return position_; }
+  // Of the file when it was opened, see file-identity.h.
+  const std::string& identity() const { return identity_; }
   uint32_t readUint32();
   uint64_t readUint64();
   // A string of at most `maxBytes` bytes; longer ones are refused.
@@ -51,6 +57,7 @@ class GgufReader {
  private:
   void take(void* to, uint64_t bytes);
   void skip(uint64_t bytes);
+  void expect(uint64_t bytes) const;
   void skipArray(uint32_t type, uint64_t length);
   GgufValue readElement(uint32_t type);
   void readArray(GgufValue& value, const std::function<void(const std::string&)>& onString);
@@ -58,6 +65,7 @@ class GgufReader {
   std::string path_;
   int fd_ = -1;
   uint64_t fileBytes_ = 0;
+  std::string identity_;
   uint64_t position_ = 0;
   std::vector<uint8_t> buffer_;
   uint64_t bufferStart_ = 0;

@@ -9,6 +9,7 @@
 #include "device-ids.h"
 #include "devices.h"
 #include "engine.h"
+#include "file-identity.h"
 #include "llama-ext.h"
 #include "log-hub.h"
 #include "plan-cache.h"
@@ -121,7 +122,7 @@ bool simulate(const LoadPlan& load, bool withVocabulary, Simulated& simulated) {
   const ContextPtr context(llama_init_from_model(shapes.get(), contextParams(load.settings, load.shape, 1)));
   if (!context) return false;
   reserveAllAdapters(context.get());
-  if (!load.adapters.empty() && !load.shape.pooled) refuseUnusedAdapters(context.get());
+  if (!load.adapters.empty()) refuseUnusedAdapters(context.get(), load.shape.pooled);
   simulated.devices = devicesOf(llama_get_memory_breakdown(context.get()), adapters);
   if (load.devices.onGpu() && load.gpuLayers > 0) {
     if (!addSmallGraph(load, shapes.get(), simulated)) return false;
@@ -141,7 +142,8 @@ void simulateOrRefuse(LoadPlan& load) {
   } else {
     const uint64_t logBefore = newestLogNumber();
     if (!simulate(load, false, simulated) && !simulate(load, true, simulated)) refuseModel(load, logBefore);
-    keepSimulated(key, simulated);
+    // What was replaced meanwhile is not what was simulated.
+    if (identityOf(load.files) == load.identity) keepSimulated(key, simulated);
   }
   load.memory.devices = simulated.devices;
   load.memory.outputBytes = simulated.outputBytes;
@@ -197,7 +199,7 @@ void chooseGpuLayers(LoadPlan& load, const std::function<void()>& stopIfCancelle
 // Takes a share of weights that some engine of the process holds, with as many layers on the GPU.
 bool shareWeights(LoadPlan& load) {
   const ModelParams model(load.settings, load.file, load.devices, load.gpuLayers);
-  load.weights = Weights::find(weightsKey(load.settings, load.file.fileBytes, model.params));
+  load.weights = Weights::find(weightsKey(load.identity, load.file.fileBytes, model.params));
   return load.weights != nullptr;
 }
 
@@ -223,8 +225,9 @@ uint32_t tokensThatPayForMove(const MemoryPlan& plan) {
 
 void checkAdapters(LoadPlan& load) {
   for (const AdapterOption& adapter : load.settings.adapters) {
-    load.identity += "|" + fileIdentity(adapter.file);
     load.adapters.push_back(checkAdapter(adapter.file));
+    load.files.push_back(adapter.file);
+    load.identity += load.adapters.back().identity;
     const std::string& architecture = load.adapters.back().architecture;
     if (architecture == load.file.architecture) continue;
     throw Failure(codes::kModelUnusable,
@@ -265,9 +268,11 @@ LoadPlan makeLoadPlan(const LoadOptions& options, const std::function<bool()>& c
   const Clock::time_point begin = Clock::now();
   LoadPlan load;
   load.settings = resolveSettings(options);
-  Result<GgufSummary> file = checkGgufOnce(load.settings.file, load.identity);
+  Result<GgufSummary> file = checkGgufOnce(load.settings.file);
   if (!file.ok()) throw Failure(file.error());
   load.file = std::move(file).value();
+  load.files = ggufParts(load.settings.file, load.file.splitCount);
+  load.identity = load.file.identity;
   checkAdapters(load);
   stopIfCancelled();
   if (load.file.vocabSize == 0 && load.settings.purpose == Purpose::Vocab) {

@@ -20,7 +20,8 @@ struct LoadPlan {
   LoadSettings settings;
   GgufSummary file;
   DeviceChoice devices;
-  std::string identity;  // of the files, see checkGgufOnce
+  std::vector<std::string> files;  // all parts of the model, then the adapters
+  std::string identity;            // of them when they were checked, see file-identity.h
   std::vector<AdapterSummary> adapters;
   ContextShape shape;
   MemoryPlan memory;

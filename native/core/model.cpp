@@ -6,6 +6,7 @@
 #include "assert-trap.h"
 #include "devices.h"
 #include "error.h"
+#include "file-identity.h"
 #include "log-hub.h"
 #include "page-warmer.h"
 #include "text-stream.h"
@@ -73,7 +74,7 @@ std::shared_ptr<Weights> loadWeights(const LoadPlan& plan, const std::function<b
   }
   const uint64_t logBefore = newestLogNumber();
   ModelParams params(plan.settings, plan.file, plan.devices, plan.gpuLayers);
-  const std::string key = weightsKey(plan.settings, plan.file.fileBytes, params.params);
+  const std::string key = weightsKey(plan.identity, plan.file.fileBytes, params.params);
   params.params.progress_callback = onLoadProgress;
   params.params.progress_callback_user_data = &progress;
   ModelPtr model;
@@ -87,7 +88,9 @@ std::shared_ptr<Weights> loadWeights(const LoadPlan& plan, const std::function<b
   for (const AdapterSummary& file : plan.adapters) {
     adapters.push_back(loadAdapter(model.get(), file, [&] { return !onProgress(1); }));
   }
-  return Weights::keep(key, std::move(model), std::move(adapters));
+  // What was replaced meanwhile may be half of either; nobody else gets it.
+  const bool isSame = identityOf(plan.files) == plan.identity;
+  return Weights::keep(isSame ? key : std::string(), std::move(model), std::move(adapters));
 }
 
 }  // namespace
@@ -103,6 +106,8 @@ Model::Model(const LoadPlan& plan, const std::function<bool(double)>& onProgress
 }
 
 bool Model::isAbortable() const { return !llama_model_is_recurrent(raw()) && !llama_model_is_hybrid(raw()); }
+
+bool Model::canRewind() const { return isAbortable() && llama_model_n_swa(raw()) == 0; }
 
 // llama.cpp ends the process when it is asked for text without a vocabulary.
 void Model::requireVocabulary() const {

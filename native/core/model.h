@@ -32,6 +32,8 @@ class Model {
 
   // True when aborting inside a graph leaves other sequences intact (attention only, see Cancellation in the design).
   bool isAbortable() const;
+  // True when the newest positions of a sequence can be taken out of the cache as if they had never been there.
+  bool canRewind() const;
 
   // A prompt as the model takes it. `chat` says how the answer is taken apart; null: it is plain text.
   struct Prepared {

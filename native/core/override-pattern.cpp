@@ -9,13 +9,21 @@ namespace {
 
 bool isPlain(char c) { return isalnum(static_cast<unsigned char>(c)) != 0 || (c != '\0' && strchr("_-/.^$|", c)); }
 
-// The place behind `{m,n}` that begins at `at`, or 0 when it is not well formed.
-size_t behindCounts(const std::string& pattern, size_t at) {
+// The place behind `{m,n}` that begins at `at`, or 0 with `fault` set.
+size_t behindCounts(const std::string& pattern, size_t at, std::string& fault) {
   const size_t end = pattern.find('}', at);
-  if (end == std::string::npos || end == at + 1 || end - at > 6) return 0;
+  fault = "has a repeat that is not {m}, {m,} or {m,n}";
+  if (end == std::string::npos || end == at + 1) return 0;
+  int count = 0;
   for (size_t i = at + 1; i < end; ++i) {
-    if (isdigit(static_cast<unsigned char>(pattern[i])) == 0 && pattern[i] != ',') return 0;
+    const bool isDigit = isdigit(static_cast<unsigned char>(pattern[i])) != 0;
+    if (!isDigit && pattern[i] != ',') return 0;
+    count = isDigit ? 10 * count + (pattern[i] - '0') : 0;
+    if (count <= kMaxPatternCount) continue;
+    fault = "has a repeat count above " + std::to_string(kMaxPatternCount);
+    return 0;
   }
+  fault.clear();
   return end + 1;
 }
 
@@ -48,8 +56,7 @@ size_t readPiece(const std::string& pattern, size_t at, Scan& scan, std::string&
     if (scan.last != Last::Single) return refuse("repeats a group, a repeat or nothing");
     if (++scan.repeats > kMaxPatternRepeats) return refuse("has more than three repeats");
     scan.last = Last::Repeat;
-    const size_t behind = c == '{' ? behindCounts(pattern, at) : at + 1;
-    return behind != 0 ? behind : refuse("has a repeat that is not {m}, {m,} or {m,n}");
+    return c == '{' ? behindCounts(pattern, at, fault) : at + 1;
   }
   if (c == '?') {
     if (scan.last != Last::Single && scan.last != Last::Group) return refuse("has a ? behind a repeat or nothing");

@@ -1,8 +1,7 @@
 #include "plan-cache.h"
 
-#include <sys/stat.h>
-
 #include "device-ids.h"
+#include "file-identity.h"
 
 namespace llamaestro {
 namespace {
@@ -10,13 +9,8 @@ namespace {
 constexpr size_t kMaxFiles = 64;
 constexpr size_t kMaxSimulations = 512;
 
-struct CheckedFile {
-  GgufSummary summary;
-  std::string identity;
-};
-
-BoundedCache<CheckedFile>& files() {
-  static BoundedCache<CheckedFile> cache(kMaxFiles);
+BoundedCache<GgufSummary>& files() {
+  static BoundedCache<GgufSummary> cache(kMaxFiles);
   return cache;
 }
 
@@ -27,44 +21,18 @@ BoundedCache<Simulated>& simulations() {
 
 uint64_t runs = 0;
 
-// Empty when a part is not there.
-std::string identityOf(const std::vector<std::string>& parts) {
-  std::string identity;
-  for (const std::string& part : parts) {
-    struct stat info {};
-    if (stat(part.c_str(), &info) != 0) return {};
-#ifdef __APPLE__
-    const timespec changed = info.st_mtimespec;
-#else
-    const timespec changed = info.st_mtim;
-#endif
-    for (const uint64_t number :
-         {static_cast<uint64_t>(info.st_dev), static_cast<uint64_t>(info.st_ino), static_cast<uint64_t>(info.st_size),
-          static_cast<uint64_t>(changed.tv_sec), static_cast<uint64_t>(changed.tv_nsec)}) {
-      identity += std::to_string(number) + ".";
-    }
-  }
-  return identity;
-}
-
 }  // namespace
 
-Result<GgufSummary> checkGgufOnce(const std::string& path, std::string& identity) {
-  if (const CheckedFile* known = files().find(path)) {
-    identity = identityOf(ggufParts(path, known->summary.splitCount));
-    if (!identity.empty() && identity == known->identity) return known->summary;
-  }
-  // Asked before the check: a file that changes meanwhile is then checked again next time.
-  const std::string before = identityOf({path});
+Result<GgufSummary> checkGgufOnce(const std::string& path) {
+  const auto isNow = [&](const GgufSummary& summary) {
+    return summary.identity == identityOf(ggufParts(path, summary.splitCount));
+  };
+  const GgufSummary* known = files().find(path);
+  if (known != nullptr && isNow(*known)) return *known;
   Result<GgufSummary> checked = checkGguf(path);
-  if (!checked.ok()) return checked;
-  identity = identityOf(ggufParts(path, checked.value().splitCount));
-  if (!before.empty() && identity.compare(0, before.size(), before) == 0)
-    files().put(path, {checked.value(), identity});
+  if (checked.ok() && isNow(checked.value())) files().put(path, checked.value());
   return checked;
 }
-
-std::string fileIdentity(const std::string& path) { return identityOf({path}); }
 
 const Simulated* findSimulated(const std::string& key) { return simulations().find(key); }
 

@@ -43,22 +43,19 @@ struct Simulated {
   uint64_t outputBytes = 0;
 };
 
-// As checkGguf, without reading a file again whose parts have not changed (device, inode, size, time of change).
-// `identity` names those parts.
-Result<GgufSummary> checkGgufOnce(const std::string& path, std::string& identity);
-
-// What a file is known by until it changes; empty when it is not there.
-std::string fileIdentity(const std::string& path);
+// As checkGguf, without reading a file again whose parts have not changed (see file-identity.h). What changes while it
+// is read is read again the next time.
+Result<GgufSummary> checkGgufOnce(const std::string& path);
 
 // Null when nothing was simulated with exactly these values.
 const Simulated* findSimulated(const std::string& key);
 void keepSimulated(const std::string& key, Simulated simulated);
 
-// Names everything that a simulation depends on. `identity` as of checkGgufOnce.
+// Names everything that a simulation depends on. `identity` is that of all files.
 std::string simulationKey(const std::string& identity, const LoadSettings& settings, const ContextShape& shape,
                           const DeviceChoice& choice, uint32_t gpuLayers);
 
-// Simulations that really ran since the process began.
+// Simulations that were kept since the process began.
 uint64_t simulationsRun();
 
 }  // namespace llamaestro

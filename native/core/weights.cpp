@@ -1,25 +1,11 @@
 #include "weights.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <map>
 #include <mutex>
 #include <sstream>
 
 namespace llamaestro {
-namespace {
-
-int64_t changedNs(const struct stat& status) {
-#ifdef __APPLE__
-  const timespec& time = status.st_mtimespec;
-#else
-  const timespec& time = status.st_mtim;
-#endif
-  return static_cast<int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
-}
-
-}  // namespace
 
 struct Weights::Entry {
   std::string key;
@@ -84,16 +70,9 @@ llama_model* Weights::raw() const { return entry_->model.get(); }
 
 const std::vector<LoadedAdapter>& Weights::adapters() const { return entry_->adapters; }
 
-std::string weightsKey(const LoadSettings& settings, uint64_t fileBytes, const llama_model_params& params) {
+std::string weightsKey(const std::string& identity, uint64_t fileBytes, const llama_model_params& params) {
   std::ostringstream key;
-  std::vector<std::string> files{settings.file};
-  for (const AdapterOption& adapter : settings.adapters) files.push_back(adapter.file);
-  for (const std::string& file : files) {
-    struct stat status {};
-    if (stat(file.c_str(), &status) != 0) return {};
-    key << status.st_dev << ' ' << status.st_ino << ' ' << status.st_size << ' ' << changedNs(status) << '|';
-  }
-  key << fileBytes;
+  key << identity << fileBytes;
   key << '|' << params.n_gpu_layers << ' ' << params.split_mode << ' ' << params.main_gpu << ' ' << params.load_mode;
   key << ' ' << params.lazy_mode << ' ' << params.vocab_only << params.use_extra_bufts << params.no_host
       << params.load_mtp;

@@ -18,7 +18,8 @@ class Weights {
  public:
   // Another share of the weights that somebody holds under this key; null when nobody does.
   static std::shared_ptr<Weights> find(const std::string& key);
-  // The first share of weights that were just loaded. The caller holds the LoadTurn.
+  // The first share of weights that were just loaded; with an empty key nobody else finds them. The caller holds the
+  // LoadTurn.
   static std::shared_ptr<Weights> keep(const std::string& key, ModelPtr model, std::vector<LoadedAdapter> adapters);
   ~Weights();
   Weights(const Weights&) = delete;
@@ -41,8 +42,8 @@ class Weights {
   std::shared_ptr<std::atomic<bool>> isCounted_ = std::make_shared<std::atomic<bool>>(false);
 };
 
-// Which copy of a model a load with these parameters makes: the file and its adapters' files as they are on disk now,
-// and everything that decides where its tensors come to lie. Empty when a file cannot be looked at.
-std::string weightsKey(const LoadSettings& settings, uint64_t fileBytes, const llama_model_params& params);
+// Which copy of a model a load with these parameters makes: its files and its adapters' (`identity`, see
+// file-identity.h), and everything that decides where its tensors come to lie.
+std::string weightsKey(const std::string& identity, uint64_t fileBytes, const llama_model_params& params);
 
 }  // namespace llamaestro

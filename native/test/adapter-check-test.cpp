@@ -101,6 +101,27 @@ TEST("adapters: a factor that the architecture would not compute with is refused
   CHECK(error.message.find("ssm_a") != std::string::npos);
 }
 
+TEST("adapters: a factor that vectors and scores are not computed with is refused") {
+  AdapterSpec spec;
+  spec.part = "output";
+  LoadOptions options = loadOptions("tiny", "embed");
+  options.contextTokens = 512;
+  options.adapters = {{"a", writeAdapter(spec)}};
+  const Error error = planMemory(options).error();
+  CHECK_EQUAL(error.code + " " + error.param, "invalid_request adapters");
+  CHECK(error.message.find("output.weight") != std::string::npos);
+  spec.part = "blk.";
+  options.adapters = {{"a", writeAdapter(spec)}};
+  CHECK(planMemory(options).ok());
+  for (const char* model : {"embedder", "reranker"}) {
+    spec.model = model;
+    options = loadOptions(model, model == std::string("embedder") ? "embed" : "rerank");
+    options.contextTokens = 512;
+    options.adapters = {{"a", writeAdapter(spec)}};
+    CHECK(planMemory(options).ok());
+  }
+}
+
 TEST("adapters: a file cut anywhere is refused") {
   const std::string whole = writeAdapter({});
   const std::string cut = tests::scratchFolder() + "/cut.gguf";

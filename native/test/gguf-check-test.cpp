@@ -11,6 +11,7 @@
 
 #include "engine.h"
 #include "gguf-check.h"
+#include "gguf-metadata.h"
 #include "harness.h"
 
 using namespace llamaestro;
@@ -96,7 +97,48 @@ std::string readFile(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+// Keys whose strings have no bytes on the disk.
+std::string writeSparse(uint64_t keys, uint64_t bytesEach) {
+  const std::string path = tests::scratchFolder() + "/sparse.gguf";
+  std::ofstream file(path, std::ios::binary);
+  Header header;
+  header.append("GGUF").u32(3).u64(0).u64(1 + keys).keyText("general.architecture", "llama");
+  file << header.bytes();
+  for (uint64_t i = 0; i < keys; ++i) {
+    Header key;
+    key.text("k" + std::to_string(i)).u32(8).u64(bytesEach);
+    file << key.bytes();
+    file.seekp(static_cast<std::streamoff>(bytesEach), std::ios::cur);
+  }
+  file << std::string(64, '\0');
+  return path;
+}
+
 }  // namespace
+
+TEST("gguf check: a header that holds more than any model's is refused before it is kept") {
+  const std::string path = writeSparse(64, 8 << 20);
+  for (const Error& error : {checkGguf(path).error(), readFileMetadata(path).error()}) {
+    CHECK_EQUAL(error.code, "model_unusable");
+    CHECK(error.message.find("header has more than") != std::string::npos);
+  }
+}
+
+TEST("gguf metadata: long texts are shown by their beginning, the chat template is whole") {
+  const std::string path = tests::scratchFolder() + "/long.gguf";
+  std::string text = std::string(4095, 'a') + "\u00e4\u00e4";
+  Header header;
+  header.append("GGUF").u32(3).u64(0).u64(4).keyText("general.architecture", "llama").keyText("general.name", text);
+  header.keyText("tokenizer.chat_template", text).tokens({"a", text});
+  std::ofstream(path, std::ios::binary) << header.bytes();
+  const FileMetadata read = readFileMetadata(path).value();
+  const std::string cut = std::string(4095, 'a') + "\u2026";
+  CHECK_EQUAL(read.name, cut);
+  CHECK_EQUAL(read.chatTemplate, text);
+  CHECK_EQUAL(read.values.at("tokenizer.chat_template").text, cut);
+  CHECK_EQUAL(read.values.at("tokenizer.ggml.tokens").first[1].text, cut);
+  CHECK_EQUAL(read.values.at("tokenizer.ggml.tokens").first[0].text, "a");
+}
 
 TEST("gguf check: a whole file passes and tells what it holds") {
   CHECK_EQUAL(verdict(fileOf({})), "good");

@@ -1,10 +1,13 @@
 // Predicted bytes against allocated bytes, for every kind of model that scripts/make-models can write.
 #include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "driver.h"
 #include "engine.h"
 #include "harness.h"
+#include "memory-plan.h"
 #include "override-pattern.h"
 #include "plan-cache.h"
 
@@ -160,6 +163,47 @@ TEST("plan: the same load is simulated once, another one again") {
   CHECK_EQUAL(planMemory(options).error().code, "model_unusable");
 }
 
+TEST("plan: a file written over is looked at again, whatever its time says") {
+  const std::string file = tests::scratchFolder() + "/model.gguf";
+  std::filesystem::copy_file(tests::modelPath("tiny"), file);
+  LoadOptions options = loadOptions("tiny");
+  options.file = file;
+  const std::string first = bytesOf(planMemory(options).value());
+  const uint64_t runs = simulationsRun();
+  const auto time = std::filesystem::last_write_time(file);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // clocks of file systems are coarse
+  std::fstream(file, std::ios::binary | std::ios::in | std::ios::out) << "GGUF";
+  std::filesystem::last_write_time(file, time);
+  CHECK_EQUAL(bytesOf(planMemory(options).value()), first);
+  CHECK_EQUAL(simulationsRun(), runs + 1);
+}
+
+TEST("plan: a file exchanged between its check and its simulation leaves nothing behind") {
+  const std::string file = tests::scratchFolder() + "/model.gguf";
+  std::filesystem::copy_file(tests::modelPath("tiny"), file);
+  LoadOptions options = loadOptions("tiny");
+  options.contextTokens = 900;
+  const std::string wanted = bytesOf(planMemory(options).value());
+  options.file = file;
+  bool isExchanged = false;
+  const auto exchange = [&] {
+    if (isExchanged) return false;
+    isExchanged = true;
+    std::filesystem::rename(file, file + ".kept");
+    std::filesystem::copy_file(tests::modelPath("../architectures/llama"), file);
+    return false;
+  };
+  const auto never = [] { return false; };
+  {
+    const LoadTurn turn = takeLoadTurn(never);
+    const uint64_t runs = simulationsRun();
+    CHECK(bytesOf(makeLoadPlan(options, exchange).memory) != wanted);
+    CHECK_EQUAL(simulationsRun(), runs);
+  }
+  std::filesystem::rename(file + ".kept", file);
+  CHECK_EQUAL(bytesOf(planMemory(options).value()), wanted);
+}
+
 TEST("plan: the cache holds so many entries, the oldest goes first") {
   BoundedCache<int> cache(2);
   cache.put("a", 1);
@@ -212,7 +256,7 @@ TEST("plan: places that cannot be are refused with the name of the field") {
 
 TEST("plan: patterns that could run away are refused") {
   for (const char* good : {"blk", "^blk\\.(1|2|3)\\.ffn_(up|down|gate|gate_up)_(ch|)exps", "exps\\.weight$",
-                           "blk\\.[0-9]+\\..*attn", "(?:a|b)?", "a{1,3}b?", "\\d+"}) {
+                           "blk\\.[0-9]+\\..*attn", "(?:a|b)?", "a{1,3}b?", "a{99}b{1,99}", "\\d+"}) {
     CHECK_EQUAL(std::string(good) + patternFault(good), good);
   }
   for (const char* bad : {"",
@@ -234,8 +278,13 @@ TEST("plan: patterns that could run away are refused") {
                           "\\",
                           "a{1,2}{3}",
                           "((((((((( a )))))))))",
-                          "[z-a]"}) {
+                          "[z-a]",
+                          "a{100}",
+                          "a{1,99999}",
+                          "a{0000000000000000000000000000100}",
+                          "a{,}"}) {
     CHECK(!patternFault(bad).empty());
   }
+  CHECK_EQUAL(patternFault("a{99}b{1,100}"), "has a repeat count above 99");
   CHECK(!patternFault(std::string(300, 'a')).empty());
 }

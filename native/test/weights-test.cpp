@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -105,4 +106,23 @@ TEST("weights: an embedder's are shared too") {
   CHECK(second.engine().planned().sharesWeights);
   const auto vector = [](Driver& driver) { return driver.waitJob(driver.engine().embed({"a text"}).value()).values; };
   CHECK(vector(first) == vector(second));
+}
+
+TEST("weights: a file that was written over is not the one that is loaded, whatever its time says") {
+  const std::string file = tests::scratchFolder() + "/model.gguf";
+  copyTo(file, "tiny");
+  LoadOptions options = loadOptions("tiny");
+  options.contextTokens = 256;
+  options.file = file;
+  Driver first(options);
+  CHECK(planMemory(options).value().sharesWeights);
+  const auto time = std::filesystem::last_write_time(file);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // clocks of file systems are coarse
+  {
+    std::fstream bytes(file, std::ios::binary | std::ios::in | std::ios::out);
+    bytes.seekp(-1, std::ios::end);
+    bytes.put('x');
+  }
+  std::filesystem::last_write_time(file, time);
+  CHECK(!planMemory(options).value().sharesWeights);
 }

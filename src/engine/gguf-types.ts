@@ -1,6 +1,9 @@
 /** What a GGUF file says about itself, as `readMetadata` gives it, and how that comes from the addon. */
 
-/** One value of a file's metadata. Whole numbers beyond 2^53 are rounded; bytes that are no UTF-8 are U+FFFD. */
+/**
+ * One value of a file's metadata. Whole numbers beyond 2^53 are rounded; bytes that are no UTF-8 are U+FFFD; a text of more
+ * than 4096 bytes is cut there and ends in an ellipsis.
+ */
 export type GgufScalar = number | string | boolean;
 
 /** An array: how long it is, and at most its first 32 elements. */
@@ -24,6 +27,7 @@ export interface GgufMetadata {
   readonly license?: string;
   /** The mixture that the file names ('Q4_K - Medium'), else the type that most bytes have. */
   readonly quantisation?: string;
+  /** Whole up to 1 MiB. */
   readonly chatTemplate?: string;
   /** What the model was trained with. */
   readonly contextTokens?: number;

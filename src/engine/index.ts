@@ -81,8 +81,10 @@ export async function planFit(request: FitRequest, signal?: AbortSignal): Promis
 
 /**
  * What a GGUF file says about itself, read from its headers (all parts of a split model) without loading anything: a few
- * milliseconds, on a thread of its own. Errors: `model_unusable` for a file that is none, damaged, cut, or in parts of which
- * one is missing; `cancelled`, `addon_missing`.
+ * milliseconds, on a thread of its own; a few files at a time, further calls wait for their turn. Texts of more than 4 KiB
+ * are cut, with an ellipsis behind them (the chat template has a field of its own). Errors: `model_unusable` for a file that
+ * is none, damaged, cut, with a header of more than 256 MiB, or in parts of which one is missing; `cancelled`,
+ * `addon_missing`, `queue_full` when 4096 calls wait already.
  */
 export async function readMetadata(path: string, signal?: AbortSignal): Promise<GgufMetadata> {
   return createNativeDriver().readMetadata(path, signal);

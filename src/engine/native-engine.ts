@@ -22,10 +22,11 @@ import type {
   SequenceEvent,
   SequenceRequest,
 } from './engine.js';
-import { type GgufMetadata, fromNativeMetadata } from './gguf-types.js';
+import { type GgufMetadata, type NativeGgufMetadata, fromNativeMetadata } from './gguf-types.js';
 import { StepListeners, callListener } from './fan-out.js';
 import { LogListeners, type LogLevel, type LogListener } from './log-listeners.js';
 import { fromNative, readBatch, toNativePrompt, toNativeRequest } from './step-batch.js';
+import { Turnstile } from './turnstile.js';
 import {
   checkEmbed,
   checkInputs,
@@ -49,7 +50,10 @@ export interface NativeDriver extends EngineDriver {
    */
   startLifeline(options: LifelineOptions): void;
   stopLifeline(): void;
-  /** What a GGUF file says about itself, without loading it. Errors: `invalid_request`, `model_unusable`, `cancelled`. */
+  /**
+   * What a GGUF file says about itself, without loading it; a few at a time, the others wait. Errors: `invalid_request`,
+   * `model_unusable`, `cancelled`, `queue_full` (4096 wait already).
+   */
   readMetadata(path: string, signal?: AbortSignal): Promise<GgufMetadata>;
   /** llama.cpp's log lines with a number above `after`, oldest first; at most 256 are kept. */
   recentLogLines(after?: number): readonly LogLine[];
@@ -58,6 +62,9 @@ export interface NativeDriver extends EngineDriver {
   /** Lines of at least this level (1 debug … 4 error) also go to stderr; 0, the default, sends none. */
   logToStderr(level: number): void;
 }
+
+const MOST_METADATA_READS = 8; // as many as the addon takes beside its loads
+const MOST_METADATA_WAITING = 4096;
 
 // One per file and environment: the addon delivers to one listener.
 const drivers = new Map<string, NativeDriver>();
@@ -74,6 +81,7 @@ export function createNativeDriver(addonPath: string = defaultAddonPath): Native
 
 function driverOver(addon: Addon): NativeDriver {
   const engines = new Map<number, NativeEngine>();
+  const metadataLine = new Turnstile(MOST_METADATA_READS, MOST_METADATA_WAITING);
   const progressListeners = new Map<number, (fraction: number) => void>();
   let lastTicket = 0;
   const withTicket: TicketRunner = async (signal, start) => {
@@ -122,7 +130,8 @@ function driverOver(addon: Addon): NativeDriver {
     },
     async readMetadata(path, signal) {
       checkPath('path', path);
-      return fromNativeMetadata(await withTicket(signal, (ticket) => addon.readMetadata(path, ticket)));
+      const read = (): Promise<NativeGgufMetadata> => withTicket(signal, (ticket) => addon.readMetadata(path, ticket));
+      return fromNativeMetadata(await metadataLine.run(read, signal));
     },
     startLifeline: (options) => translate(() => addon.startLifeline(options)),
     stopLifeline: () => addon.stopLifeline(),

@@ -93,6 +93,12 @@ describe('metadata of a file', function () {
     await expectError('model_unusable', () => driver.readMetadata(first));
   });
 
+  it('takes as many calls at once as a folder has files', async () => {
+    const file = await tinyModel();
+    const reads = await Promise.all(Array.from({ length: 200 }, () => driver.readMetadata(file)));
+    expect(new Set(reads.map(({ tensorBytes }) => tensorBytes)).size).to.equal(1);
+  });
+
   it('refuses files that are cut anywhere, and what is no file', async () => {
     const whole = readFileSync(await tinyModel());
     const file = join(folder, 'cut.gguf');
