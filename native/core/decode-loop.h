@@ -67,6 +67,7 @@ class DecodeLoop : public Loop {
   std::vector<Draw> drawsOf(const std::vector<DecodeRow>& rows, const std::vector<SequencePtr>& owners);
   void drawAll(std::vector<Draw>& draws);
   void settle(Draw& draw);
+  void goBack(Sequence& sequence, const Sequence::Pick& pick);
   void tellUntold();
   void tell(Untold& untold);
   void endTold();

@@ -60,17 +60,30 @@ void DecodeLoop::drawAll(std::vector<Draw>& draws) {
   });
 }
 
+// Labels that share a beginning are looked at one after the other, each from where its way parts from those before.
+void DecodeLoop::goBack(Sequence& sequence, const Sequence::Pick& pick) {
+  if (pick.keepsState) sequence.afterPrompt = copyOut(parts_.context, sequence.slot);
+  if (pick.returns) {
+    llama_memory_seq_rm(memory_, sequence.slot, -1, -1);
+    sequence.decodedTokens = 0;
+    if (!copyIn(parts_.context, sequence.slot, *sequence.afterPrompt)) {
+      throw Failure(codes::kInternal, "a prompt that was put aside does not fit any more");
+    }
+  }
+  if (!pick.rewindTo) return;
+  if (!llama_memory_seq_rm(memory_, sequence.slot, *pick.rewindTo, -1)) {
+    throw Failure(codes::kInternal, "the cache of this model cannot be cut");
+  }
+  sequence.decodedTokens = static_cast<uint32_t>(*pick.rewindTo) - sequence.promptTokens();
+}
+
 void DecodeLoop::settle(Draw& draw) {
   const SequencePtr& sequence = draw.sequence;
   if (draw.error) return fail(sequence, *draw.error);
-  if (draw.pick.rewindTo && !llama_memory_seq_rm(memory_, sequence->slot, *draw.pick.rewindTo, -1)) {
-    return fail(sequence, {codes::kInvalidRequest,
-                           "this model cannot go back: its labels must differ in their first tokens",
-                           "labels",
-                           {}});
-  }
-  if (draw.pick.rewindTo) {
-    sequence->decodedTokens = static_cast<uint32_t>(*draw.pick.rewindTo) - sequence->promptTokens();
+  try {
+    goBack(*sequence, draw.pick);
+  } catch (...) {
+    return fail(sequence, currentError());
   }
   if (draw.pick.countsAsToken) parts_.counters.generatedTokens.fetch_add(1);
   const bool isLast = draw.pick.finish.has_value();

@@ -29,6 +29,7 @@ LabelScorer::LabelScorer(const std::vector<std::vector<llama_token>>& labels) : 
         nodes_[at].children[token] = next;
         nodes_.emplace_back();
         nodes_[next].depth = nodes_[at].depth + 1;
+        nodes_[next].before = at;
         nodes_[next].token = token;
       }
       at = next;
@@ -63,7 +64,16 @@ std::optional<LabelScorer::Step> LabelScorer::take(const float* logits, int32_t 
   if (node.label) logprobs_[*node.label] = node.logprob + std::log(std::max(1 - goesOn, kLeastChance));
   if (open_.empty()) return std::nullopt;
   const Node& next = nodes_[open_.back()];
-  return Step{next.token, next.depth};
+  Step step{next.token, next.depth, {}};
+  for (uint32_t at = open_.back(); at != 0; at = nodes_[at].before) step.way.insert(step.way.begin(), nodes_[at].token);
+  return step;
+}
+
+bool LabelScorer::goesBack() const {
+  return std::any_of(nodes_.begin(), nodes_.end(), [this](const Node& node) {
+    const auto isLookedAt = [this](const auto& child) { return nodes_[child.second].labels > 1; };
+    return std::count_if(node.children.begin(), node.children.end(), isLookedAt) > 1;
+  });
 }
 
 std::vector<float> LabelScorer::scores() const {

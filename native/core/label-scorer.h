@@ -22,6 +22,7 @@ class LabelScorer {
   struct Step {
     llama_token token = 0;
     uint32_t depth = 0;
+    std::vector<llama_token> way;  // from behind the prompt to there, `token` the last
   };
   // Takes float[vocabSize] at the place asked for last (first: after the prompt). Nothing: all scores are there. Throws
   // Failure internal when the logits are no numbers.
@@ -29,6 +30,9 @@ class LabelScorer {
 
   // Natural logarithms of probabilities that sum to 1 over the labels, in their order.
   std::vector<float> scores() const;
+
+  // True when it may ask for a place that is not behind all it has asked for before.
+  bool goesBack() const;
 
   // Places behind the prompt that may be asked for, at most.
   uint32_t deepest() const { return deepest_; }
@@ -40,6 +44,7 @@ class LabelScorer {
     uint32_t labels = 0;                       // here and below
     uint32_t any = 0;                          // one of them
     uint32_t depth = 0;
+    uint32_t before = 0;  // the node that this one follows
     llama_token token = 0;
     double logprob = 0;  // of the way here
   };

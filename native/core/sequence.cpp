@@ -259,15 +259,23 @@ void Sequence::show(Outcome& outcome, std::string text) {
 
 Sequence::Pick Sequence::score(const float* logits, const Model& model) {
   Pick pick;
-  const std::optional<LabelScorer::Step> step = scorer_->take(logits, static_cast<int32_t>(model.vocabSize()));
-  if (!step) {
-    pick.finish = FinishReason::Stop;
-    return pick;
+  if (way_.empty()) {
+    const std::optional<LabelScorer::Step> step = scorer_->take(logits, static_cast<int32_t>(model.vocabSize()));
+    if (!step) {
+      pick.finish = FinishReason::Stop;
+      return pick;
+    }
+    pick.keepsState = generatedTokens == 0 && scorer_->goesBack() && !model.canRewind();
+    // The cache holds the prompt and `generatedTokens` behind it.
+    const bool goesBack = generatedTokens >= step->depth;
+    pick.returns = goesBack && !model.canRewind();
+    generatedTokens = pick.returns ? 0 : step->depth - 1;
+    if (goesBack && !pick.returns) pick.rewindTo = static_cast<llama_pos>(promptTokens() + generatedTokens);
+    way_.assign(step->way.rbegin(), step->way.rend() - generatedTokens);
   }
-  // The cache holds the prompt and `generatedTokens` behind it.
-  if (generatedTokens >= step->depth) pick.rewindTo = static_cast<llama_pos>(promptTokens() + step->depth - 1);
-  newest = step->token;
-  generatedTokens = step->depth;
+  newest = way_.back();
+  way_.pop_back();
+  ++generatedTokens;
   return pick;
 }
 

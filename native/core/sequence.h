@@ -48,6 +48,7 @@ class Sequence : public Work {
   std::shared_ptr<const ParkedState> parked;  // waits with this; null when it has computed nothing or has a slot
   uint32_t sharedCells = 0;                   // see Claim; of its group
   uint64_t group = id;
+  std::shared_ptr<const ParkedState> afterPrompt;  // of labels whose beginnings fork, where a cache cannot be cut
 
   // The other choices of one request. They wait here until the prompt is computed, and are on their own from then on.
   std::vector<std::shared_ptr<Sequence>> siblings;
@@ -84,6 +85,8 @@ class Sequence : public Work {
     std::optional<LogprobRow> logprobs;  // when asked for; row is not set
     std::optional<FinishReason> finish;  // nothing comes after it; its text may name another reason
     std::optional<llama_pos> rewindTo;   // what the cache holds from here on must go
+    bool keepsState = false;             // the state of the cache is needed again: put it into afterPrompt
+    bool returns = false;                // the cache must hold that state again
   };
   // Chooses from `logits` and advances. Different sequences may do so at a time. Throws Failure (see Sampler::pick).
   Pick pick(const float* logits, const Model& model);
@@ -136,6 +139,7 @@ class Sequence : public Work {
   TextStream text_;
   std::optional<ChatStream> chat_;
   std::optional<LabelScorer> scorer_;
+  std::vector<llama_token> way_;        // to what is looked at next, the first token last
   std::vector<llama_token> preserved_;  // shown although they are special
   Clock::time_point submittedAt_ = Clock::now();
   std::optional<Clock::time_point> startedAt_;

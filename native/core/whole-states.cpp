@@ -6,6 +6,22 @@
 
 namespace llamaestro {
 
+void WantedStates::add(const std::shared_ptr<const Work>& leader, uint32_t tokens) {
+  const auto isGone = [](const Wanted& one) { return one.leader.expired(); };
+  all_.erase(std::remove_if(all_.begin(), all_.end(), isGone), all_.end());
+  if (!has(leader->id, tokens)) all_.push_back({leader, leader->id, tokens});
+}
+
+bool WantedStates::has(uint32_t leaderId, uint32_t tokens) const {
+  return std::any_of(all_.begin(), all_.end(),
+                     [&](const Wanted& one) { return one.leaderId == leaderId && one.tokens == tokens; });
+}
+
+void WantedStates::remove(uint32_t leaderId) {
+  const auto isHis = [&](const Wanted& one) { return one.leaderId == leaderId; };
+  all_.erase(std::remove_if(all_.begin(), all_.end(), isHis), all_.end());
+}
+
 PrefixSnapshots::Pointer WholeStates::find(const Sequence& newcomer) const {
   std::lock_guard<std::mutex> lock(store_->mutex);
   return store_->snapshots.find(newcomer.space(), newcomer.prompt());
@@ -13,18 +29,19 @@ PrefixSnapshots::Pointer WholeStates::find(const Sequence& newcomer) const {
 
 bool WholeStates::shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active) {
   const PrefixSnapshots::Pointer ready = find(newcomer);
+  std::shared_ptr<Sequence> leader;
   newcomer.leaderTokens = ready ? static_cast<uint32_t>(ready->tokens.size()) : 0;
   for (const std::shared_ptr<Sequence>& one : active) {
     if (!one->cachesPrompt() || one->cancelled.load() || one->space() != newcomer.space()) continue;
     const uint32_t common = commonPrefix(newcomer.prompt(), one->prompt());
     const uint32_t shared = std::min(common, newcomer.promptTokens() - 1) / chunkTokens_ * chunkTokens_;
     if (shared <= newcomer.leaderTokens || one->doneTokens >= shared) continue;
-    newcomer.leaderId = one->id;
+    leader = one;
     newcomer.leaderTokens = shared;
   }
-  if (newcomer.leaderId == 0) return false;
-  const std::pair<uint32_t, uint32_t> place(newcomer.leaderId, newcomer.leaderTokens);
-  if (std::find(wanted_.begin(), wanted_.end(), place) == wanted_.end()) wanted_.push_back(place);
+  if (!leader) return false;
+  newcomer.leaderId = leader->id;
+  wanted_.add(leader, newcomer.leaderTokens);
   return true;
 }
 
@@ -58,9 +75,7 @@ void WholeStates::start(Sequence& newcomer) {
 void WholeStates::passed(const Sequence& sequence) {
   const uint32_t done = sequence.doneTokens;
   const bool isLast = done == (sequence.promptTokens() - 1) / chunkTokens_ * chunkTokens_;
-  const std::pair<uint32_t, uint32_t> place(sequence.id, done);
-  if (!isLast && std::find(wanted_.begin(), wanted_.end(), place) == wanted_.end()) return;
-  keep(sequence);
+  if (isLast || wanted_.has(sequence.id, done)) keep(sequence);
 }
 
 void WholeStates::keep(const Sequence& sequence) {
@@ -81,8 +96,7 @@ void WholeStates::keep(const Sequence& sequence) {
 }
 
 void WholeStates::left(const Sequence& sequence, bool keeps) {
-  const auto isHis = [&](const auto& place) { return place.first == sequence.id; };
-  wanted_.erase(std::remove_if(wanted_.begin(), wanted_.end(), isHis), wanted_.end());
+  wanted_.remove(sequence.id);
   if (keeps && sequence.decodedTokens > 0) keep(sequence);
 }
 

@@ -15,6 +15,24 @@
 
 namespace llamaestro {
 
+// States that somebody waits for: of whom, and after how many tokens of the prompt. Those of sequences that are gone,
+// however they ended, are forgotten.
+class WantedStates {
+ public:
+  void add(const std::shared_ptr<const Work>& leader, uint32_t tokens);
+  bool has(uint32_t leaderId, uint32_t tokens) const;
+  void remove(uint32_t leaderId);
+  size_t size() const { return all_.size(); }
+
+ private:
+  struct Wanted {
+    std::weak_ptr<const Work> leader;
+    uint32_t leaderId = 0;
+    uint32_t tokens = 0;
+  };
+  std::vector<Wanted> all_;
+};
+
 class WholeStates {
  public:
   WholeStates(llama_context* context, uint32_t chunkTokens, std::shared_ptr<PrefixStore> store, Counters& counters)
@@ -39,7 +57,7 @@ class WholeStates {
   const uint32_t chunkTokens_;
   std::shared_ptr<PrefixStore> store_;
   Counters& counters_;
-  std::vector<std::pair<uint32_t, uint32_t>> wanted_;  // sequence id, its doneTokens
+  WantedStates wanted_;
 };
 
 }  // namespace llamaestro

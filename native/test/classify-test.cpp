@@ -55,6 +55,12 @@ TEST("label scorer: goes back to where labels part") {
   CHECK_EQUAL(steps.size(), 3u);
   CHECK_EQUAL(steps[0] + " " + steps[1] + " " + steps[2], "2@1 0@1 1@2");
   CHECK_EQUAL(scorer.deepest(), 2u);
+  CHECK(scorer.goesBack());
+  CHECK(!LabelScorer({{0, 1, 0}, {0, 1, 1}, {2}}).goesBack());
+  LabelScorer deep({{0, 1, 0}, {0, 1, 1}, {0, 2, 0}, {0, 2, 1}});
+  std::vector<llama_token> last;
+  for (auto step = deep.take(logits, 3); step; step = deep.take(logits, 3)) last = step->way;
+  CHECK(last == std::vector<llama_token>({0, 1}));
 }
 
 TEST("classify: labels of several tokens score as their beginnings computed one by one") {
@@ -83,6 +89,54 @@ TEST("classify: labels of several tokens score as their beginnings computed one 
   for (const float score : joint) sum += std::exp(score);
   CHECK(isClose(sum, 1));
   CHECK_EQUAL(driver.engine().stats().running, 0u);
+}
+
+TEST("classify: labels fork in more than one place, whatever the cache is like") {
+  for (const char* model : {"tiny", "../architectures/gemma3", "../architectures/gpt-oss", "../architectures/mamba",
+                            "../architectures/granitehybrid"}) {
+    LoadOptions options = loadOptions(model);
+    options.slots = 2;
+    options.contextTokens = 2048;
+    options.chunkTokens = 64;
+    Driver driver(options);
+    std::vector<uint32_t> tokens;
+    for (uint32_t i = 0; i < 200; ++i) tokens.push_back(5 + i * 7 % 90);
+    const auto behind = [&](const std::string& text) {
+      const auto idsOf = [&](const std::string& one) {
+        Prompt prompt;
+        prompt.text = one;
+        return driver.engine().tokenize(prompt).value();
+      };
+      const size_t skipped = idsOf("\n").size();
+      const std::vector<uint32_t> added = idsOf("\n" + text);
+      std::vector<uint32_t> all = tokens;
+      all.insert(all.end(), added.begin() + static_cast<ptrdiff_t>(skipped), added.end());
+      return tokenPrompt(all);
+    };
+    SequenceRequest beside = tests::textRequest("", 60);
+    beside.prompt = tokenPrompt({7, 8, 9, 10});
+    beside.ignoreEos = true;
+    const uint32_t neighbour = driver.submit(beside);
+    const std::vector<float> joint =
+        classify(driver, tokenPrompt(tokens), {"zqb", "zqc", "zxb", "zxc", "kab", "kac", "w"});
+    driver.waitFinished(neighbour);
+    const struct {
+      const char* beginning;
+      size_t at;
+    } forks[] = {{"zq", 0}, {"zx", 2}, {"ka", 4}};
+    for (const auto& fork : forks) {
+      const std::vector<float> alone = classify(driver, behind(fork.beginning), {"b", "c"});
+      const double wanted = alone[0] - alone[1];
+      if (isClose(joint[fork.at] - joint[fork.at + 1], wanted, 2e-2)) continue;
+      tests::failAt(__FILE__, __LINE__, std::string(model) + " behind " + fork.beginning);
+    }
+    double sum = 0;
+    for (const float score : joint) sum += std::exp(score);
+    CHECK(isClose(sum, 1));
+    const std::vector<float> again =
+        classify(driver, tokenPrompt(tokens), {"zqb", "zqc", "zxb", "zxc", "kab", "kac", "w"});
+    for (size_t i = 0; i < joint.size(); ++i) CHECK(isClose(again[i], joint[i], 1e-3));
+  }
 }
 
 TEST("classify: bad labels are refused, a cancelled one tells so, an embedder has none") {

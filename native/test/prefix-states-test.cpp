@@ -5,6 +5,7 @@
 #include "driver.h"
 #include "harness.h"
 #include "prefix-snapshots.h"
+#include "whole-states.h"
 
 using namespace llamaestro;
 using tests::bitsOf;
@@ -94,4 +95,20 @@ TEST("prefix snapshots: the longest that leaves a token, per key space; the one 
   CHECK_EQUAL(snapshots.bytes(), 400u);
   snapshots.clear();
   CHECK_EQUAL(snapshots.bytes() + snapshots.count(), 0u);
+}
+
+TEST("prefix states: what nobody can wait for any more is forgotten") {
+  WantedStates wanted;
+  const auto leader = std::make_shared<Work>(1);
+  auto parked = std::make_shared<Work>(2);  // ends while it has no slot, without another word
+  wanted.add(leader, 128);
+  wanted.add(leader, 128);
+  wanted.add(parked, 256);
+  CHECK(wanted.has(1, 128) && wanted.has(2, 256) && !wanted.has(1, 256));
+  CHECK_EQUAL(wanted.size(), 2u);
+  parked.reset();
+  wanted.add(leader, 256);
+  CHECK_EQUAL(wanted.size(), 2u);
+  wanted.remove(1);
+  CHECK_EQUAL(wanted.size(), 0u);
 }

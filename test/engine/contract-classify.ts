@@ -21,6 +21,22 @@ export function classifyContract(subject: () => ContractSubject): void {
     await engine.close();
   });
 
+  it('scores labels that fork in several places as their endings are scored behind their beginnings', async () => {
+    for (const file of [subject().files.endless, subject().files.recurrent]) {
+      const engine = await load(file);
+      const scores = await engine.classify(say('hello'), ['zqb', 'zqc', 'zxb', 'zxc', 'kab', 'kac', 'w']);
+      expect(scores).to.have.lengthOf(7);
+      expect(scores.reduce((sum, score) => sum + Math.exp(score), 0)).to.be.closeTo(1, 1e-4);
+      const fewer = await engine.classify(say('hello'), ['zqb', 'zqc', 'kab', 'w']);
+      const differences = (from: readonly number[], at: readonly number[]): number[] =>
+        at.map((index) => (from[index] ?? NaN) - (from[0] ?? NaN));
+      for (const [index, difference] of differences(scores, [1, 6]).entries()) {
+        expect(differences(fewer, [1, 3])[index]).to.be.closeTo(difference, 5e-2);
+      }
+      await engine.close();
+    }
+  });
+
   it('scores beside a sequence that goes on as if it were alone', async () => {
     const engine = await load(subject().files.talk);
     const request = { prompt: say('hello'), temperature: 0 };

@@ -27,6 +27,8 @@ export interface ContractFiles {
   readonly thinker: string;
   /** Calls get_weather with city 'Paris' and days 3 when it is given tools. */
   readonly caller: string;
+  /** Its cache cannot be cut, so that it comes back to a place only as a whole. */
+  readonly recurrent: string;
   /** LoRA adapters: two for `endless`, one for `embedder`. */
   readonly adapters: { readonly first: string; readonly second: string; readonly embedder: string };
   /** Not a loadable model. */

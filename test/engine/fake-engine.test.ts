@@ -33,6 +33,7 @@ engineContract('fake engine', async () => ({
     reranker: 'reranker',
     thinker: 'thinker',
     caller: 'caller',
+    recurrent: 'endless',
     adapters: { first: 'first', second: 'second', embedder: 'third' },
     broken: 'broken',
   },

@@ -9,6 +9,7 @@ import {
   embedderModel,
   modelsDirectory,
   prefillModel,
+  recurrentModel,
   rerankerModel,
   scriptedModel,
   scriptedSentence,
@@ -34,6 +35,7 @@ export async function nativeSubject(): Promise<ContractSubject & { readonly driv
       reranker: await rerankerModel(),
       thinker: await chatModel('thinker'),
       caller: await chatModel('caller'),
+      recurrent: await recurrentModel(),
       adapters: {
         first: await adapterFile('first', await tinyModel(), { seed: 1 }),
         second: await adapterFile('second', await tinyModel(), { seed: 2, rank: 8 }),

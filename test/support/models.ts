@@ -50,6 +50,11 @@ export async function prefillModel(): Promise<string> {
   return makeOne('test', 'prefill');
 }
 
+/** Eight layers of random weights that keep a state instead of a cache (Mamba); a vocabulary of bytes. */
+export async function recurrentModel(): Promise<string> {
+  return makeOne('architectures', 'mamba');
+}
+
 /** BERT shape, mean pooling, 512 tokens; texts that share words get similar vectors. */
 export async function embedderModel(): Promise<string> {
   return makeOne('test', 'embedder');
@@ -92,7 +97,7 @@ export function scriptedPhrases(name: 'scripted' | 'utf8' | ScriptedRole = 'scri
   return phrasesOf(name);
 }
 
-async function makeOne(set: 'demo' | 'test' | 'bench', name: string): Promise<string> {
+async function makeOne(set: 'demo' | 'test' | 'bench' | 'architectures', name: string): Promise<string> {
   const [made] = await makeModels({ out: modelsDirectory, set, only: name });
   if (made === undefined) throw new Error(`no model ${name} in the set ${set}`);
   return made.path;
