@@ -46,6 +46,8 @@ export interface HostServerOptions {
 
 /** Never rejects and takes bounded time. */
 export interface PrefixKeeper {
+  /** The options to load with, so that what is kept fits. */
+  prepare(load: LoadOptions): Promise<LoadOptions>;
   /** Of an engine that is about to close. */
   save(engine: Engine, load: LoadOptions): Promise<void>;
   /** Resolves with the tokens that a new engine took over. */
@@ -217,12 +219,13 @@ export class HostServer {
     const { wantedLoad } = this;
     assert(wantedLoad !== undefined, 'a load was asked for');
     try {
-      const engine = await this.options.driver.load(
-        wantedLoad,
+      const { prefixes, driver } = this.options;
+      const engine = await driver.load(
+        prefixes === undefined ? wantedLoad : await prefixes.prepare(wantedLoad),
         (fraction) => this.dispatch({ type: 'progress', fraction }),
         this.loading.signal,
       );
-      this.restoredPrefixTokens = (await this.options.prefixes?.restore(engine, wantedLoad)) ?? 0;
+      this.restoredPrefixTokens = (await prefixes?.restore(engine, wantedLoad)) ?? 0;
       this.engine = engine;
     } catch (thrown) {
       const error = toLlamaestroError(thrown);

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
@@ -26,9 +26,24 @@ export interface PrefixShelfOptions {
 }
 
 const OWNER_ONLY = 0o700;
+const KEY_DIGITS = 32;
+const SUFFIX = '.prefixes';
 
 export class PrefixShelf {
   constructor(private readonly options: PrefixShelfOptions) {}
+
+  /**
+   * The options of a load, with the prefill grid of the prefixes that wait for it where none is given: they fit no other
+   * one, and a measured one may differ from load to load. Never rejects.
+   */
+  async prepare(load: LoadOptions): Promise<LoadOptions> {
+    if (load.chunkTokens !== undefined || load.measuredChunkTokens !== undefined) return load;
+    const key = await this.keyOf(load);
+    const names = await readdir(this.options.folder).catch(() => []);
+    const grids = names.map((name) => gridIn(name, key)).filter((grid) => grid !== undefined);
+    const [measuredChunkTokens] = grids;
+    return measuredChunkTokens === undefined ? load : { ...load, measuredChunkTokens };
+  }
 
   /** Saves what an engine that is about to close has kept. Never rejects; takes `HOST_LIMITS.prefixSaveMs` at most. */
   async save(engine: Engine, load: LoadOptions): Promise<void> {
@@ -42,12 +57,12 @@ export class PrefixShelf {
     const startedMs = clock.nowMs();
     try {
       await mkdir(folder, { recursive: true, mode: OWNER_ONLY });
-      const file = await this.fileOf(load);
+      const file = await this.fileOf(load, engine);
       const { tokens, bytes } = await this.timed(HOST_LIMITS.prefixSaveMs, (signal) =>
         engine.savePrefixes(file, undefined, signal),
       );
       log.info('prefixes were saved', { tokens, bytes, ms: Math.round(clock.nowMs() - startedMs) });
-      await this.tidy();
+      await this.tidy(file);
     } catch (thrown) {
       log.warn('the prefixes of a model could not be saved', { error: toLlamaestroError(thrown) });
     }
@@ -56,7 +71,7 @@ export class PrefixShelf {
   /** Gives a loaded engine what was saved for its configuration; resolves with the tokens that it took. Never rejects. */
   async restore(engine: Engine, load: LoadOptions): Promise<number> {
     const { clock, log } = this.options;
-    const file = await this.fileOf(load);
+    const file = await this.fileOf(load, engine);
     // Under this name nobody looks for it: a file that ends the process while it is read does not do so again.
     const tried = `${file}.tried`;
     try {
@@ -79,13 +94,17 @@ export class PrefixShelf {
     }
   }
 
-  private async fileOf(load: LoadOptions): Promise<string> {
-    const { file, stepLock: _stepLock, ...options } = load;
+  private async fileOf(load: LoadOptions, { info }: Engine): Promise<string> {
+    return join(this.options.folder, nameOf(await this.keyOf(load), info.chunkTokens));
+  }
+
+  private async keyOf(load: LoadOptions): Promise<string> {
+    const { file, stepLock: _stepLock, measuredChunkTokens: _chunk, ...options } = load;
     const files = [file, ...(load.adapters ?? []).map((adapter) => adapter.file)];
     const identities = await Promise.all(files.map(identityOf));
     const settings = Object.entries(options).sort(([one], [other]) => (one < other ? -1 : 1));
     const key = JSON.stringify([this.options.build, identities, settings]);
-    return join(this.options.folder, `${createHash('sha256').update(key).digest('hex').slice(0, 32)}.prefixes`);
+    return createHash('sha256').update(key).digest('hex').slice(0, KEY_DIGITS);
   }
 
   /** Ends the work after a time, and does not wait for one that goes on nevertheless. */
@@ -103,8 +122,13 @@ export class PrefixShelf {
     });
   }
 
-  private async tidy(): Promise<void> {
+  /** After `latest` was written: what it replaces goes, and what is too much. */
+  private async tidy(latest: string): Promise<void> {
     const { folder, maxBytes, clock } = this.options;
+    const key = basename(latest).slice(0, KEY_DIGITS);
+    for (const name of await readdir(folder)) {
+      if (name !== basename(latest) && gridIn(name, key) !== undefined) await rm(join(folder, name), { force: true });
+    }
     const names = await readdir(folder);
     const files = await Promise.all(names.map((name) => shelfFile(folder, name)));
     const limits = { maxBytes, maxAgeMs: HOST_LIMITS.prefixAgeMs, nowMs: clock.wallMs() };
@@ -115,6 +139,16 @@ export class PrefixShelf {
       await rm(join(folder, name), { force: true });
     }
   }
+}
+
+function nameOf(key: string, grid: number): string {
+  return `${key}.${grid}${SUFFIX}`;
+}
+
+/** The prefill grid of a file, if it is one of that configuration. */
+function gridIn(name: string, key: string): number | undefined {
+  const grid = Number(name.slice(key.length + 1, -SUFFIX.length));
+  return name === nameOf(key, grid) ? grid : undefined;
 }
 
 /** It was of use: kept for the next time as one that was used just now. */

@@ -257,6 +257,7 @@ describe('HostServer', () => {
     function keeper(restored: number, save: () => Promise<void> = () => Promise.resolve()) {
       const saved: string[] = [];
       const keeps: PrefixKeeper = {
+        prepare: (load) => Promise.resolve(load),
         restore: () => Promise.resolve(restored),
         save: (_engine, { file }) => (saved.push(file), save()),
       };

@@ -62,6 +62,22 @@ describe('prefix-shelf', () => {
     expect((await stat(folder)).mode & 0o077, 'prompts are nobody else’s business').to.equal(0);
   });
 
+  it('has the next load take the prefill grid of what it kept, whatever it would measure', async () => {
+    const measured = { ...LOAD, measuredChunkTokens: 64 };
+    await shelf().save(await used(measured), measured);
+    const prepared = await shelf().prepare(LOAD);
+    expect(prepared).to.deep.equal(measured);
+    expect(await shelf().restore(await engineOf(prepared), LOAD)).to.equal(KEPT_TOKENS);
+    const named = { ...LOAD, chunkTokens: 32 };
+    for (const load of [named, { ...LOAD, measuredChunkTokens: 128 }, { ...LOAD, slots: 2 }]) {
+      expect(await shelf().prepare(load)).to.equal(load);
+    }
+    const other = { ...LOAD, measuredChunkTokens: 128 };
+    expect(await shelf().restore(await engineOf(other), other), 'another grid').to.equal(0);
+    await shelf().save(await used(other), other);
+    expect((await theFile()).endsWith('.128.prefixes'), 'it takes the place of the former').to.equal(true);
+  });
+
   it('keeps configurations, files and builds apart', async () => {
     await shelf().save(await used(), LOAD);
     const others: LoadOptions[] = [
