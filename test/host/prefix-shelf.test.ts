@@ -115,7 +115,7 @@ describe('prefix-shelf', () => {
       stats: () => engine.stats(),
       restorePrefixes: () => new Promise<never>(() => undefined),
     };
-    void shelf().restore(stuck as Engine, LOAD);
+    void shelf().restore(stuck as unknown as Engine, LOAD);
     while (!(await readdir(folder)).some((name) => name.endsWith('.tried'))) await new Promise(setImmediate);
     expect(await shelf().restore(await engineOf(), LOAD)).to.equal(0);
   });
@@ -128,7 +128,7 @@ describe('prefix-shelf', () => {
       return new Promise(() => undefined);
     };
     const stuck = {
-      stats: () => engine.stats(),
+      ...{ info: engine.info, stats: () => engine.stats() },
       savePrefixes: (_file: string, _only: undefined, signal?: AbortSignal) => never(signal),
     };
     let isOver = false;
