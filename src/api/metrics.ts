@@ -46,6 +46,11 @@ function healthSamples({ name, health }: ModelStatus): readonly Sample[] {
   return health === undefined ? [] : [{ labels: { model: name, verdict: health.verdict }, value: 1 }];
 }
 
+function speedSamples({ name, health }: ModelStatus): readonly Sample[] {
+  const { speedRatio } = health ?? {};
+  return speedRatio === undefined ? [] : [{ labels: { model: name }, value: speedRatio }];
+}
+
 /** The whole text, ending in a new line. */
 export function metricsText({ models, nodes, vigil }: PoolStatus): string {
   const barred = nodes.flatMap(({ nid, ledger, quarantines }) =>
@@ -59,11 +64,14 @@ export function metricsText({ models, nodes, vigil }: PoolStatus): string {
     value: Number(vigil.neglects.some(({ model }) => model === name)),
   }));
   const lag = { labels: {}, value: vigil.eventLoopLagMs / 1000 };
+  const pressure = { labels: {}, value: vigil.cpuPressure };
   const crashes = models.map(({ name, crashes: value }) => ({ labels: { model: name }, value }));
   const lines = [
     ...family('llamaestro_model_memory_bytes', 'Memory of a model on a device.', models.flatMap(modelSamples)),
     ...family('llamaestro_device_memory_bytes', 'The account of a device.', nodes.flatMap(deviceSamples)),
     ...family('llamaestro_model_health', 'How the process of a model is, in one word.', models.flatMap(healthSamples)),
+    ...family('llamaestro_model_speed_ratio', 'Tokens per second over those usual.', models.flatMap(speedSamples)),
+    ...family('llamaestro_cpu_pressure', 'Share of time in which something waited for a CPU.', [pressure]),
     ...family('llamaestro_model_crashes', 'Processes of a model that ended or hung by themselves.', crashes),
     ...family('llamaestro_scheduler_stuck', '1 while requests of a model wait for nobody.', stuck),
     ...family('llamaestro_event_loop_lag_seconds', 'How late a timer of the gateway came, at worst, of late.', [lag]),

@@ -70,18 +70,23 @@ function failures(pool: PoolStatus): string[] {
   const barred = pool.nodes
     .flatMap(({ quarantines }) => quarantines)
     .map(({ device, model }) => `device '${device}' is under quarantine: not all memory of model '${model}' came back`);
-  return [...failed, ...barred];
+  const worn = pool.models.flatMap(({ name, health }) =>
+    (health?.complaints ?? []).map((why) => `model '${name}' wears out: ${why}`),
+  );
+  return [...failed, ...worn, ...barred];
 }
 
 function healthBody({ health }: ModelStatus): unknown {
   if (health === undefined) return null;
-  const { verdict, wordAgeMs, pulseAgeMs, stillMs, longestStepMs } = health;
+  const { verdict, wordAgeMs, pulseAgeMs, stillMs, longestStepMs, speedRatio, complaints } = health;
   return {
     verdict,
     word_age_ms: wordAgeMs,
     heartbeat_age_ms: pulseAgeMs ?? null,
     step_age_ms: stillMs,
     longest_step_ms: longestStepMs,
+    speed_ratio: speedRatio ?? null,
+    complaints,
   };
 }
 
@@ -144,6 +149,7 @@ export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profile
     nodes: pool.nodes,
     scheduler: {
       event_loop_lag_ms: pool.vigil.eventLoopLagMs,
+      cpu_pressure: pool.vigil.cpuPressure,
       stuck: pool.vigil.neglects.map(({ model, why }) => ({ model, why })),
     },
   };

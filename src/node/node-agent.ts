@@ -14,6 +14,7 @@ import { NodeCommandCodec, type NodeCommand, type NodeEvent } from '../schema/bu
 import { NODE_LIMITS } from '../schema/config.js';
 import { decode } from '../schema/decode.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
+import { machinePressure, type CpuPressure } from './cpu-pressure.js';
 import type { DeviceProbe } from './device-probe.js';
 import { ManagedHost } from './managed-host.js';
 import { fileIdentity, PlanCache, type FileIdentity } from './plan-cache.js';
@@ -28,6 +29,8 @@ export interface NodeAgentOptions {
   readonly spawner: Spawner;
   readonly deviceProbe: DeviceProbe;
   readonly log: Logger;
+  /** How hard the CPUs are fought over; the machine's own figures by default. */
+  readonly cpuPressure?: CpuPressure;
   /** Tells one state of a model file from another; the file system by default. */
   readonly identify?: FileIdentity;
 }
@@ -44,10 +47,14 @@ export class NodeAgent {
   private hasGpu: boolean | undefined;
   private subscription: Subscription | undefined;
   private readonly awake: AwakeTime;
+  private readonly readPressure: CpuPressure;
+  /** As of the last beat: reading it must not keep the next one waiting. */
+  private cpuPressure = 0;
   private closing: Promise<void> | undefined;
 
   constructor(private readonly options: NodeAgentOptions) {
-    const { bus, clock, identify = fileIdentity } = options;
+    const { bus, clock, identify = fileIdentity, cpuPressure = machinePressure() } = options;
+    this.readPressure = cpuPressure;
     this.log = options.log.child({ nid: options.nid });
     this.awake = new AwakeTime(clock, NODE_LIMITS.aliveMs, () => this.sayAlive());
     this.plans = new PlanCache(NODE_LIMITS.cachedPlans, identify);
@@ -169,7 +176,9 @@ export class NodeAgent {
     if (this.subscription === undefined) return; // not started yet
     for (const host of this.hosts.values()) host.checkSilence();
     const hosts = this.modelHosts().map((host) => host.pulse());
-    this.publish({ v: 1, nid: this.options.nid, type: 'alive', hosts });
+    const { cpuPressure } = this;
+    this.publish({ v: 1, nid: this.options.nid, type: 'alive', hosts, cpuPressure });
+    void this.readPressure().then((pressure) => (this.cpuPressure = pressure));
   }
 
   private publish(event: NodeEvent): void {

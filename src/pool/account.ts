@@ -151,6 +151,12 @@ export class Account {
     return this.measure(hid, { ...this.ledger[hid]?.measured, ...ownOf(observed) });
   }
 
+  /** Nothing of ours has moved since this host was loaded, so that what a device shows for it may be taken for its own. */
+  isAlone(hid: string): boolean {
+    // Its own load counts twice: booked, and done.
+    return this.bookedAt.get(hid) === this.changes - 1;
+  }
+
   /** A host is on its way out and may free its bytes before it is gone: until `restAgain` no moment counts as quiet. */
   unsettle(): void {
     this.isUneasy = true;
@@ -196,7 +202,7 @@ export class Account {
 }
 
 /** What is the process's own, whoever else moves: its private memory, which is what is observed on the CPU. */
-function ownOf(observed: DeviceBytes): DeviceBytes {
+export function ownOf(observed: DeviceBytes): DeviceBytes {
   const { cpu } = observed;
   return cpu === undefined ? {} : { cpu };
 }

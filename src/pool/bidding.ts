@@ -118,6 +118,11 @@ export class Bidding {
     return departure;
   }
 
+  /** Another process comes in the place of this one: what runs ends first, however long it takes. */
+  recycle(cause: LlamaestroError): void {
+    this.unload(cause, Infinity);
+  }
+
   /** Ends the host now; leases are lost and waiters refused, both with `cause`. */
   shutDown(cause: LlamaestroError): void {
     this.retired = true;

@@ -47,6 +47,12 @@ export class HostRecord {
     return { ...(has(this.extra) ? { extra: this.extra } : {}), ...(has(this.now) ? { measured: this.now } : {}) };
   }
 
+  /** Goes on with the counts of another one of the same model. */
+  takeOver(other: HostRecord): void {
+    this.past = other.tokens;
+    this.loads += other.loads;
+  }
+
   /** A load begins under this plan. */
   placed(plan: MemoryPlan, extra: DeviceBytes): void {
     this.plan = plan;

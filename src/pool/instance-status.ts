@@ -3,7 +3,7 @@ import type { LlamaestroError } from '../base/errors.js';
 import type { ModelSpec } from '../schema/profile.js';
 import type { HostRecord } from './host-record.js';
 import { hidOf, type InstanceState } from './instance.js';
-import type { ModelHealth } from './liveness.js';
+import type { ModelHealth } from './checkup.js';
 import type { ModelStatus } from './pool.js';
 
 export interface StatusFacts {

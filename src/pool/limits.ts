@@ -52,6 +52,22 @@ export interface PoolLimits {
   readonly forgetCrashMs: number;
   /** Requests that wait for nobody's work for so long say that the scheduler lost them. */
   readonly schedulerStuckMs: number;
+  /** A host that makes less than this share of the tokens per second usual for its model is slow, … */
+  readonly slowShare: number;
+  /** … and worn out when it was so for this long, in so many comparisons. */
+  readonly slowMs: number;
+  readonly slowSamples: number;
+  /** Above this share of time in which something waited for a CPU, no speed is judged. */
+  readonly mostCpuPressure: number;
+  /** Memory beyond plan and what comes on top creeps when it is more than this share and these bytes, … */
+  readonly creepShare: number;
+  readonly creepBytes: number;
+  /** … after so many looks, so far apart, each of them by at least these bytes more than the one before. */
+  readonly creepLooks: number;
+  readonly creepLookMs: number;
+  readonly creepStepBytes: number;
+  /** A model's process is replaced because it wears out at most once in this time. */
+  readonly recyclePeriodMs: number;
   /** How long a failure that would only repeat itself (a damaged file, a model that cannot fit) is remembered. */
   readonly cooldownMs: number;
   /** After so many crashes in a row before ready, those who wait are told instead of kept. */
@@ -122,6 +138,16 @@ export const DEFAULT_LIMITS: PoolLimits = {
   stableMs: 60_000,
   forgetCrashMs: 24 * 3600_000,
   schedulerStuckMs: 10_000,
+  slowShare: 0.5,
+  slowMs: 60_000,
+  slowSamples: 20,
+  mostCpuPressure: 0.25,
+  creepShare: 0.25,
+  creepBytes: 512 * MIB,
+  creepLooks: 6,
+  creepLookMs: 30_000,
+  creepStepBytes: MIB,
+  recyclePeriodMs: 3600_000,
   cooldownMs: 30_000,
   maxLoadCrashes: 3,
   unlistedMs: 10_000,

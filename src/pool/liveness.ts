@@ -42,8 +42,8 @@ export interface Evidence {
   readonly longestStepMs: number;
 }
 
-/** How the process of a model is, for people and programs: the verdict and what it rests on. */
-export interface ModelHealth extends Pick<Evidence, 'wordAgeMs' | 'pulseAgeMs' | 'stillMs' | 'longestStepMs'> {
+/** For people and programs: the verdict and what it rests on. */
+export interface Liveness extends Pick<Evidence, 'wordAgeMs' | 'pulseAgeMs' | 'stillMs' | 'longestStepMs'> {
   readonly verdict: Verdict;
 }
 
@@ -70,7 +70,7 @@ export function judge(evidence: Evidence, limits: LivenessLimits): Verdict {
   return stillMs >= limits.longStepMs ? 'busy' : 'well';
 }
 
-export function healthOf(evidence: Evidence, limits: LivenessLimits): ModelHealth {
+export function healthOf(evidence: Evidence, limits: LivenessLimits): Liveness {
   const { wordAgeMs, pulseAgeMs, stillMs, longestStepMs } = evidence;
   const verdict = judge(evidence, limits);
   return { verdict, wordAgeMs, ...(pulseAgeMs === undefined ? {} : { pulseAgeMs }), stillMs, longestStepMs };

@@ -4,11 +4,12 @@
  */
 import { LlamaestroError } from '../base/errors.js';
 import type { Random, Timer } from '../base/ports.js';
-import type { HostEvent, HostPulse } from '../schema/bus-messages.js';
+import type { HostEvent } from '../schema/bus-messages.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
 import type { ModelSpec } from '../schema/profile.js';
 import { Bidding } from './bidding.js';
 import { Checkup, type CheckupParts, type Phase } from './checkup.js';
+import type { Around } from './condition.js';
 import type { HolderStanding } from './eviction.js';
 import { describeExit, hostLost } from './failure.js';
 import { FailureRecord, type FailureRecordParts } from './failure-record.js';
@@ -32,10 +33,12 @@ import type { PoolPolicies } from './policies.js';
 import type { ModelStatus } from './pool.js';
 import type { Watched } from './vigil.js';
 import { standingOf } from './standing.js';
-import type { Line } from './watchdog.js';
+import { lineOf, type Line } from './watchdog.js';
 import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
-export interface InstanceParts extends OccupancyParts, HostOrdersParts, CheckupParts, FailureRecordParts {
+export interface InstanceParts
+  extends OccupancyParts, HostOrdersParts, Omit<CheckupParts, 'around'>, FailureRecordParts {
+  readonly around: (one: Watched) => Around;
   readonly random: Random;
   readonly policies: Pick<PoolPolicies, 'transition'>;
   readonly placer: Placer;
@@ -68,7 +71,8 @@ export class ModelInstance implements Tenant, Watched {
   private loadStartedAtMs = 0;
   private spawnedAtMs = 0;
   private readonly record = new HostRecord();
-  private readonly checkup: Checkup;
+  /** How its host is. */
+  readonly checkup: Checkup;
   /** How it failed of late. */
   readonly failures: FailureRecord;
   private readonly occupancy: Occupancy;
@@ -80,7 +84,7 @@ export class ModelInstance implements Tenant, Watched {
     private readonly parts: InstanceParts,
   ) {
     const { clock, limits, onBegin } = parts;
-    this.checkup = new Checkup(parts);
+    this.checkup = new Checkup({ ...parts, around: () => parts.around(this) });
     this.failures = new FailureRecord(() => this.currentSpec, parts);
     this.state = this.failures.beginning();
     this.occupancy = new Occupancy(this.record, () => this.currentSpec, parts);
@@ -148,13 +152,8 @@ export class ModelInstance implements Tenant, Watched {
   /** As the watchdog sees it. */
   get line(): Line {
     const { name: model, state, desk, parts } = this;
-    return {
-      ...{ model, state: state.name, waiting: desk.waiting, leased: desk.leased, slots: desk.slots },
-      isPlacing: state.name === 'starting' && state.step === 'placing',
-      isInLine: parts.placer.knows(this),
-      isHeld: this.bidding.isHeld,
-      overdueMs: state.name === 'failed' ? parts.clock.nowMs() - state.failure.retryAtMs : 0,
-    };
+    const [isInLine, isHeld] = [parts.placer.knows(this), this.bidding.isHeld];
+    return lineOf({ model, state, desk, isInLine, isHeld, nowMs: parts.clock.nowMs() });
   }
 
   /** Looks again at everything there may be to do; harmless at any time. */
@@ -205,16 +204,23 @@ export class ModelInstance implements Tenant, Watched {
     this.dispatch({ type: 'exited', hid, how, asTold: exitCode === 0 });
   }
 
-  pulsed(pulse: HostPulse): void {
-    this.checkup.pulsed(pulse);
-  }
-
   look(): void {
     const { hid, phase, state } = this;
     if (hid === undefined || phase === undefined) return;
     const accusation = this.checkup.accusation(phase);
     if (accusation !== undefined) return this.dispatch({ type: 'suspected', hid, ...accusation });
-    if (state.name === 'ready') this.failures.stoodSince(state.sinceMs);
+    if (state.name !== 'ready') return;
+    this.failures.stoodSince(state.sinceMs);
+    const { held, bounds } = this.occupancy.weights(hid);
+    this.checkup.condition.weigh(held, bounds);
+  }
+
+  /** Goes on in the place of another instance of the same model. */
+  takeOver(other: ModelInstance): void {
+    this.record.takeOver(other.record);
+    this.checkup.condition.takeOver(other.checkup.condition);
+    this.failures.crashes += other.failures.crashes;
+    this.use = other.use;
   }
 
   /** After an interruption of the bus: every host gets a fresh period. */
@@ -308,6 +314,7 @@ export class ModelInstance implements Tenant, Watched {
   private endHost(): void {
     const { hostEnd } = this;
     this.parts.account.unsettle();
+    this.checkup.renew();
     this.hostEnd = new AbortController();
     hostEnd.abort(hostLost('has ended'));
   }

@@ -29,6 +29,14 @@ export interface HostExit {
   readonly lastWords: string;
 }
 
+/** What a node agent says each second. */
+export interface NodeWord {
+  /** What it heard of each host's native thread. */
+  readonly hosts: readonly HostPulse[];
+  /** Share of time in which something on its machine waited for a CPU. */
+  readonly cpuPressure: number;
+}
+
 /** Every call rejects with an operating error: the agent's own, `no_host` when it is not there, `ack_timeout`. */
 export interface NodeAgent {
   readonly nid: string;
@@ -48,11 +56,8 @@ export interface NodeAgent {
   hosts(): Promise<readonly string[]>;
   /** Returns the function that removes the listener. */
   onExit(listener: (exit: HostExit) => void): () => void;
-  /**
-   * Once a second while the agent lives and the bus carries, with what it heard of each host's native thread; returns the
-   * function that removes the listener.
-   */
-  onAlive(listener: (hosts: readonly HostPulse[]) => void): () => void;
+  /** Once a second while the agent lives and the bus carries; returns the function that removes the listener. */
+  onAlive(listener: (word: NodeWord) => void): () => void;
 }
 
 const DevicesReply = replyOf(DevicesCodec);
@@ -103,6 +108,11 @@ export function nodeClient(
     hosts: async () =>
       bodyOf(decode(HostsReply, await ask({ op: 'hosts' }, nodeCommandMs), 'internal')).hosts.map(({ hid }) => hid),
     onExit: (listener) => listen((event) => (event.type === 'host-exited' ? listener(event) : undefined)),
-    onAlive: (listener) => listen((event) => (event.type === 'alive' ? listener(event.hosts ?? []) : undefined)),
+    onAlive: (listener) =>
+      listen((event) =>
+        event.type === 'alive'
+          ? listener({ hosts: event.hosts ?? [], cpuPressure: event.cpuPressure ?? 0 })
+          : undefined,
+      ),
   };
 }

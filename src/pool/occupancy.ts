@@ -6,9 +6,9 @@ import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
 import type { HostEvent } from '../schema/bus-messages.js';
 import type { ModelSpec } from '../schema/profile.js';
-import type { Account } from './account.js';
+import { ownOf, type Account } from './account.js';
 import { observedIn, type HostRecord } from './host-record.js';
-import { bytesOf } from './ledger.js';
+import { bytesOf, sumOf, type DeviceBytes } from './ledger.js';
 import type { MemoryBook } from './memory-book.js';
 import type { ReleaseRow } from './release-proof.js';
 import type { ReleaseWatch } from './release-watch.js';
@@ -67,6 +67,15 @@ export class Occupancy {
   /** The loaded host says how it is. */
   heard(hid: string, event: HostEvent): void {
     this.record.measured(this.parts.account.measured(hid, observedIn(event)));
+  }
+
+  /** What the host holds by device, as far as it can be told apart from others, and what it may count on. */
+  weights(hid: string): { readonly held: DeviceBytes; readonly bounds: DeviceBytes } {
+    const { account } = this.parts;
+    const { planned = {}, extra = {}, measured = {} } = account.entry(hid) ?? {};
+    const { word } = this.record;
+    const held = word !== undefined && account.isAlone(hid) ? observedIn(word) : ownOf(measured);
+    return { held, bounds: sumOf(planned, extra) };
   }
 
   /** Requests were cut off. */

@@ -24,6 +24,7 @@ import type { NodeAgent } from './node-client.js';
 import { Placer } from './placer.js';
 import { POOL_POLICIES, type PoolPolicies } from './policies.js';
 import type { Lease, LeaseClaim, LeaseRequest, Patience, Pool, PoolStatus, Stage } from './pool.js';
+import { Recycler } from './recycler.js';
 import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
 import { Roster } from './roster.js';
@@ -66,6 +67,7 @@ class PoolDriver implements Pool {
   private readonly spare: SpareHost;
   private readonly renewals: Renewals;
   private readonly vigil: Vigil;
+  private readonly recycler: Recycler;
   private readonly deaf: (() => void)[];
   private readonly roster = new Roster((spec) => this.makeInstance(spec));
   private draining = false;
@@ -92,7 +94,11 @@ class PoolDriver implements Pool {
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>
       this.roster.everybody.map(({ hid, desk: { attempts } }) => ({ hid, attempts })),
     );
-    this.vigil = new Vigil({ clock, bus, node, limits, log, watched: tenants });
+    const onLooked = (): void => void (!this.draining && this.recycler.look());
+    this.vigil = new Vigil({ clock, bus, node, limits, log, watched: tenants, onLooked });
+    const { roster, vigil } = this;
+    const onChange = (): void => this.changed();
+    this.recycler = new Recycler({ log, limits, account, roster, awakeMs: () => vigil.awakeMs, onChange });
     const events = bus.subscribe(subjects.allHostEvents, ({ body }) => this.hear(body));
     this.deaf = [
       () => events.unsubscribe(),
@@ -193,6 +199,7 @@ class PoolDriver implements Pool {
       loadMs: () => this.roster.governing?.timeouts.loadMs ?? Infinity,
       awakeMs: () => vigil.awakeMs,
       canHear: () => vigil.canHear,
+      around: (one) => vigil.around(one),
       onBegin: () => this.renewals.start(),
       onChange: () => this.changed(),
     });

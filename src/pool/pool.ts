@@ -7,7 +7,7 @@ import type { EngineInfo, MemoryPlan, DeviceInfo, Prompt } from '../schema/load.
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { Priority } from '../schema/run.js';
 import type { DeviceBytes, LedgerRow } from './ledger.js';
-import type { ModelHealth } from './liveness.js';
+import type { ModelHealth } from './checkup.js';
 import type { Departure } from './occupancy.js';
 import type { Quarantine } from './release-watch.js';
 import type { UnloadReport } from './unload.js';

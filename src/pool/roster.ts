@@ -15,12 +15,20 @@ interface Staged {
   readonly instances: readonly ModelInstance[];
 }
 
+/** A present instance and the one that is to take its place. */
+interface Twins {
+  readonly instance: ModelInstance;
+  readonly twin: ModelInstance;
+}
+
 export class Roster {
   private applied: Profile | undefined;
   private present: readonly ModelInstance[] = [];
   private staged: Staged | undefined;
   /** No longer of a profile, not yet gone. */
   private leaving: readonly ModelInstance[] = [];
+  /** Those that are to take the place of a present one, as soon as they are ready. */
+  private twins: readonly Twins[] = [];
 
   constructor(private readonly make: (spec: ModelSpec) => ModelInstance) {}
 
@@ -37,7 +45,7 @@ export class Roster {
     return this.present;
   }
   get everybody(): readonly ModelInstance[] {
-    return [...this.present, ...this.newcomers, ...this.leaving];
+    return [...this.present, ...this.twins.map(({ twin }) => twin), ...this.newcomers, ...this.leaving];
   }
   /** Of the applied profile, and not of the one that is made ready. */
   get leavers(): readonly ModelInstance[] {
@@ -47,6 +55,10 @@ export class Roster {
   /** Made for the profile that is made ready. */
   get newcomers(): readonly ModelInstance[] {
     return this.staged?.instances.filter((instance) => !this.present.includes(instance)) ?? [];
+  }
+  /** True while another profile is made ready. */
+  get isStaging(): boolean {
+    return this.staged !== undefined;
   }
   /** True while an instance that left a profile still has its process. */
   get isClearing(): boolean {
@@ -81,6 +93,7 @@ export class Roster {
   /** Nothing is loaded and nobody leaves by this alone. */
   stage(profile: Profile): void {
     assert(this.staged === undefined, 'one profile at a time is made ready');
+    for (const { twin } of this.twins) this.forsake(twin, left(twin.name));
     this.staged = { profile, instances: this.instancesFor(profile) };
   }
 
@@ -96,6 +109,7 @@ export class Roster {
   /** Makes `profile` the one that is served. What a lease of a leaving model gets beyond `drainMs`: it is lost. */
   apply(profile: Profile, drainMs?: number): void {
     if (this.staged !== undefined && this.staged.profile !== profile) this.unstage();
+    for (const { twin } of this.twins) this.forsake(twin, left(twin.name));
     const instances = this.staged?.instances ?? this.instancesFor(profile);
     const gone = this.present.filter((instance) => !instances.includes(instance));
     this.applied = profile;
@@ -104,6 +118,33 @@ export class Roster {
     this.leaving = [...this.leaving, ...gone];
     profile.models.forEach((spec, index) => instances[index]?.adopt(spec));
     for (const instance of gone) this.replace(instance, drainMs);
+  }
+
+  /** Makes another instance of the same model, which serves nobody until `exchange`. */
+  twin(instance: ModelInstance): ModelInstance {
+    const twin = this.make(instance.spec);
+    this.twins = [...this.twins, { instance, twin }];
+    return twin;
+  }
+
+  /** The twin takes the place: who waits goes over, and what runs ends where it is, however long it takes. */
+  exchange(instance: ModelInstance, twin: ModelInstance, cause: LlamaestroError): void {
+    // Another profile came meanwhile: the twin was forsaken then.
+    if (!this.twins.some((pair) => pair.twin === twin)) return;
+    this.twins = this.twins.filter((pair) => pair.twin !== twin);
+    this.present = this.present.map((other) => (other === instance ? twin : other));
+    this.leaving = [...this.leaving, instance];
+    twin.takeOver(instance);
+    instance.desk.moveWaitersTo(twin.desk);
+    instance.bidding.retire(cause, Infinity);
+  }
+
+  /** The twin is not wanted any more. */
+  forsake(twin: ModelInstance, cause: LlamaestroError): void {
+    if (!this.twins.some((pair) => pair.twin === twin)) return;
+    this.twins = this.twins.filter((pair) => pair.twin !== twin);
+    this.leaving = [...this.leaving, twin];
+    twin.bidding.retire(cause);
   }
 
   /** Forgets those who are gone. */

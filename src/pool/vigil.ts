@@ -6,11 +6,12 @@ import { AwakeTime } from '../base/awake-time.js';
 import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
 import type { Bus } from '../bus/bus.js';
-import type { HostPulse } from '../schema/bus-messages.js';
+import type { Checkup } from './checkup.js';
+import type { Around } from './condition.js';
 import { lagAfter, NO_LAG, worstOf } from './lag.js';
 import type { PoolLimits } from './limits.js';
 import { suspectsItself } from './liveness.js';
-import type { NodeAgent } from './node-client.js';
+import type { NodeAgent, NodeWord } from './node-client.js';
 import { Watchdog, type Line, type Neglect } from './watchdog.js';
 
 /** Somebody with a host. */
@@ -18,7 +19,7 @@ export interface Watched {
   readonly hid: string | undefined;
   /** The time has come to look at the host's signs of life. */
   look(): void;
-  pulsed(pulse: HostPulse): void;
+  readonly checkup: Pick<Checkup, 'pulsed' | 'isWorking'>;
   /** Nothing could be heard for a while: every host gets a fresh period. */
   listenAnew(): void;
   /** How its requests are served. */
@@ -33,6 +34,8 @@ export interface VigilStatus {
   readonly eventLoopLagMs: number;
   /** Models whose requests nobody works on, though somebody should. */
   readonly neglects: readonly Neglect[];
+  /** Share of time in which something on the node's machine waited for a CPU. */
+  readonly cpuPressure: number;
 }
 
 export interface VigilParts {
@@ -42,6 +45,8 @@ export interface VigilParts {
   readonly limits: PoolLimits;
   readonly log: Logger;
   readonly watched: () => readonly Watched[];
+  /** After each look at all of them. */
+  readonly onLooked: () => void;
 }
 
 export class Vigil {
@@ -50,6 +55,7 @@ export class Vigil {
   private nodeHeardAtMs = 0;
   private busLost = false;
   private lag = NO_LAG;
+  private cpuPressure = 0;
   private readonly dog: Watchdog;
 
   constructor(private readonly parts: VigilParts) {
@@ -58,7 +64,7 @@ export class Vigil {
     const awakeMs = (): number => this.awakeMs;
     this.dog = new Watchdog({ log, limits, awakeMs, lines: () => parts.watched().map(watchedLine) });
     this.deaf = [
-      node.onAlive((hosts) => this.nodeSpoke(hosts)),
+      node.onAlive((word) => this.nodeSpoke(word)),
       bus.onStatus((status) => this.busChanged(status === 'lost')),
     ];
   }
@@ -75,8 +81,14 @@ export class Vigil {
     return !this.busLost && (silentMs < nodeSuspectMs || silentMs > nodeSilenceMs);
   }
 
+  /** What goes on around the host of `one`. */
+  around(one: Watched): Around {
+    const others = this.parts.watched().filter((other) => other !== one && other.checkup.isWorking).length;
+    return { cpuPressure: this.cpuPressure, others };
+  }
+
   get status(): VigilStatus {
-    return { eventLoopLagMs: worstOf(this.lag), neglects: this.dog.complaints };
+    return { eventLoopLagMs: worstOf(this.lag), neglects: this.dog.complaints, cpuPressure: this.cpuPressure };
   }
 
   close(): void {
@@ -90,12 +102,14 @@ export class Vigil {
     if (suspectsItself(lateMs, limits)) log.warn('this process was blocked, or its machine slept', { lateMs });
     for (const one of watched()) one.look();
     this.dog.look();
+    this.parts.onLooked();
   }
 
-  private nodeSpoke(hosts: readonly HostPulse[]): void {
+  private nodeSpoke({ hosts, cpuPressure }: NodeWord): void {
     this.nodeHeardAtMs = this.awakeMs;
+    this.cpuPressure = cpuPressure;
     const watched = this.parts.watched();
-    for (const pulse of hosts) watched.find(({ hid }) => hid === pulse.hid)?.pulsed(pulse);
+    for (const pulse of hosts) watched.find(({ hid }) => hid === pulse.hid)?.checkup.pulsed(pulse);
   }
 
   private busChanged(isLost: boolean): void {

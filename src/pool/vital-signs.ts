@@ -40,6 +40,10 @@ export class VitalSigns {
     if (this.pulseAtMs !== undefined) this.pulseAtMs = this.awakeMs();
   }
 
+  get isWorking(): boolean {
+    return this.hasWork;
+  }
+
   evidence(around: Pick<Evidence, 'canHear' | 'isLoading' | 'isLeased'>): Evidence {
     const { hasWork, stalledMs, longestStepMs, pulseAtMs } = this;
     const nowMs = this.awakeMs();

@@ -23,6 +23,24 @@ export interface Line {
   readonly overdueMs: number;
 }
 
+export function lineOf({
+  model,
+  state,
+  desk,
+  isInLine,
+  isHeld,
+  nowMs,
+}: Pick<Line, 'model' | 'isInLine' | 'isHeld'> & {
+  readonly state: InstanceState;
+  readonly desk: Pick<Line, 'waiting' | 'leased' | 'slots'>;
+  readonly nowMs: number;
+}): Line {
+  const { waiting, leased, slots } = desk;
+  const isPlacing = state.name === 'starting' && state.step === 'placing';
+  const overdueMs = state.name === 'failed' ? nowMs - state.failure.retryAtMs : 0;
+  return { model, state: state.name, waiting, leased, slots, isPlacing, isInLine, isHeld, overdueMs };
+}
+
 /** A model whose requests nobody works on, since when, and in which words. */
 export interface Neglect {
   readonly model: string;

@@ -162,6 +162,8 @@ export const HostEventCodec = t.intersection([
     residentBytes: t.number,
     /** Host memory that the prefix cache holds; it is in what is observed on the CPU, and in no plan. */
     prefixBytes: t.number,
+    /** Cells of the KV cache in use after the last step. */
+    cells: t.type({ counted: t.number, recounted: t.number }),
     /** Tokens of prompts that this host took over from a file when it loaded. */
     restoredPrefixTokens: t.number,
     error: WireErrorCodec,
@@ -208,7 +210,11 @@ export const NodeEventCodec = t.union([
   t.intersection([
     t.type({ v: t.literal(1), nid: t.string, type: t.literal('alive') }),
     /** What the native heartbeat of each host said, which goes on while the host's event loop is blocked. */
-    t.partial({ hosts: t.readonlyArray(HostPulseCodec) }),
+    t.partial({
+      hosts: t.readonlyArray(HostPulseCodec),
+      /** Share of time in which something on this machine was ready to run and had to wait for a CPU. */
+      cpuPressure: t.number,
+    }),
   ]),
 ]);
 export type NodeEvent = t.TypeOf<typeof NodeEventCodec>;

@@ -14,7 +14,7 @@ describe('health over HTTP', () => {
   let status: PoolStatus;
 
   beforeEach(async () => {
-    status = { models: [], nodes: [], vigil: { eventLoopLagMs: 12, neglects: [] } };
+    status = { models: [], nodes: [], vigil: { eventLoopLagMs: 12, cpuPressure: 0, neglects: [] } };
     const parts = {
       pool: { status: () => status },
       orchestra: { status: () => ({ accepting: true }) },
@@ -35,13 +35,13 @@ describe('health over HTTP', () => {
   it('is green while requests are worked on', async () => {
     expect(await get('/healthz')).to.deep.equal({ code: 200, body: { status: 'alive' } });
     expect((await get('/v1/status')).body).to.deep.include({
-      ...{ health: 'ok', scheduler: { event_loop_lag_ms: 12, stuck: [] } },
+      ...{ health: 'ok', scheduler: { event_loop_lag_ms: 12, cpu_pressure: 0, stuck: [] } },
     });
   });
 
   it('is red when requests wait for nobody, and says for which model and why', async () => {
     const neglects = [{ model: 'coder', why: 'nobody loads it', sinceMs: 5 }];
-    status = { ...status, vigil: { eventLoopLagMs: 0, neglects } };
+    status = { ...status, vigil: { eventLoopLagMs: 0, cpuPressure: 0, neglects } };
     const reasons = ["requests for model 'coder' wait for nobody: nobody loads it"];
     expect(await get('/healthz')).to.deep.equal({ code: 503, body: { status: 'stuck', reasons } });
     const { body } = await get('/v1/status');

@@ -16,11 +16,11 @@ const status: PoolStatus = {
   models: [
     {
       ...{ name: 'coder', role: 'coder', state: 'ready', available: true, slots: 1, leased: 0, queued: 0, loads: 1 },
-      health: { verdict: 'busy', wordAgeMs: 100, stillMs: 1500, longestStepMs: 40 },
+      health: { verdict: 'busy', wordAgeMs: 100, stillMs: 1500, longestStepMs: 40, complaints: [], speedRatio: 0.4 },
       ...{ crashes: 0, generatedTokens: 0, promptTokens: 0, planned: plan, extra: { cpu: 4 }, measured: { cpu: 33 } },
     },
   ],
-  vigil: { eventLoopLagMs: 250, neglects: [{ model: 'coder', why: 'nobody loads it', sinceMs: 5 }] },
+  vigil: { eventLoopLagMs: 250, cpuPressure: 0, neglects: [{ model: 'coder', why: 'nobody loads it', sinceMs: 5 }] },
   nodes: [
     {
       nid: 'n "1"',
@@ -39,6 +39,7 @@ describe('metrics', () => {
     expect(lines).to.include('llamaestro_model_memory_bytes{model="coder",device="cpu",kind="measured"} 33');
     expect(lines).to.include('llamaestro_device_memory_bytes{node="n \\"1\\"",device="cpu",kind="held"} 35');
     expect(lines).to.include('llamaestro_model_health{model="coder",verdict="busy"} 1');
+    expect(lines).to.include('llamaestro_model_speed_ratio{model="coder"} 0.4');
     expect(lines).to.include('llamaestro_event_loop_lag_seconds{} 0.25');
     expect(lines).to.include('llamaestro_scheduler_stuck{model="coder"} 1');
     expect(lines).to.include('llamaestro_device_quarantined{node="n \\"1\\"",device="cpu"} 1');

@@ -193,7 +193,7 @@ export class FakePool implements Pool {
     return Promise.resolve({ model, cutRequests: 0, devices: [], ms: 0 });
   }
   status(): PoolStatus {
-    return { models: [], nodes: [], vigil: { eventLoopLagMs: 0, neglects: [] } };
+    return { models: [], nodes: [], vigil: { eventLoopLagMs: 0, cpuPressure: 0, neglects: [] } };
   }
   drain(): Promise<void> {
     return Promise.resolve();

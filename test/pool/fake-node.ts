@@ -43,6 +43,7 @@ export interface FakeScript {
   deafToExit: boolean;
   /** The agent tells what it hears of the native threads of its hosts. */
   tellsPulses: boolean;
+  cpuPressure: number;
 }
 
 export class FakeHost {
@@ -55,6 +56,7 @@ export class FakeHost {
   running = 0;
   stalledMs = 0;
   generatedTokens = 0;
+  cells = 100;
   private isGone = false;
   private isMute = false;
   private frozenAtMs: number | undefined;
@@ -138,9 +140,16 @@ export class FakeHost {
   say(error?: LlamaestroError): void {
     if (this.isGone || this.isMute) return;
     const { load } = this;
+    const cells = { counted: this.cells, recounted: this.cells };
     const facts =
       this.state === 'ready' && load !== undefined
-        ? { info: infoOf(load), allocated: this.node.reportOf(load), generatedTokens: this.generatedTokens }
+        ? {
+            info: infoOf(load),
+            allocated: this.node.reportOf(load),
+            generatedTokens: this.generatedTokens,
+            promptTokens: 0,
+            cells,
+          }
         : {};
     const event: HostEvent = {
       ...{ v: 1, hid: this.hid, nid: this.node.nid, state: this.state, running: this.running, waiting: 0 },
@@ -198,6 +207,7 @@ export class FakeNode {
     startMs: 20,
     deafToExit: false,
     tellsPulses: true,
+    cpuPressure: 0,
   };
   private readonly bus: Bus;
 
@@ -310,7 +320,13 @@ export class FakeNode {
     const hosts = this.script.tellsPulses
       ? this.hosts.filter(({ isAlive }) => isAlive).map((host) => host.pulse())
       : [];
-    this.bus.publish(subjects.nodeEvents(this.nid), { v: 1, nid: this.nid, type: 'alive', hosts });
+    this.bus.publish(subjects.nodeEvents(this.nid), {
+      v: 1,
+      nid: this.nid,
+      type: 'alive',
+      hosts,
+      cpuPressure: this.script.cpuPressure,
+    });
     this.clock.setTimer(BEAT_MS, () => this.sayAlive());
   }
 }

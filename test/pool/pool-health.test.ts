@@ -207,7 +207,7 @@ describe('pool: failures and restarts', () => {
   it('tells how late its own timers come', async () => {
     const bench = new Bench();
     await bench.clock.run(5000);
-    expect(bench.pool.status().vigil).to.deep.equal({ eventLoopLagMs: 0, neglects: [] });
+    expect(bench.pool.status().vigil).to.deep.equal({ eventLoopLagMs: 0, cpuPressure: 0, neglects: [] });
     bench.clock.jump(3000);
     await bench.clock.run(1000);
     expect(bench.pool.status().vigil.eventLoopLagMs).to.be.within(2400, 3000);

@@ -67,7 +67,7 @@ async function scene(journal = new MemoryJournal()): Promise<Scene> {
     journal,
     pool: {
       apply: (profile) => void applied.push(profile.name),
-      status: () => ({ models: [], nodes: [], vigil: { eventLoopLagMs: 0, neglects: [] } }),
+      status: () => ({ models: [], nodes: [], vigil: { eventLoopLagMs: 0, cpuPressure: 0, neglects: [] } }),
     },
     running: () => state.running,
   });

@@ -101,7 +101,8 @@ export class SimGateway {
     const deviceProbe = { devices: () => Promise.resolve(memory.devices()) };
     const identify = (file: string): Promise<string> => Promise.resolve(file);
     const shared = { bus, clock, random, log };
-    this.agent = new NodeAgent({ ...shared, nid, spawner: this.spawner, deviceProbe, identify });
+    const cpuPressure = (): Promise<number> => Promise.resolve(0);
+    this.agent = new NodeAgent({ ...shared, nid, spawner: this.spawner, deviceProbe, cpuPressure, identify });
     const node = nodeClient(bus, nid, DEFAULT_LIMITS);
     this.crashes = new CrashBook({ keeper: parts.journal, clock, log });
     const kept = { journal: parts.journal, crashes: this.crashes };
