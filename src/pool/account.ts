@@ -21,6 +21,8 @@ export interface AccountParts {
   readonly budgets: () => DeviceBytes;
   /** What the profile keeps free for others, where it says so. */
   readonly headrooms: () => DeviceBytes;
+  /** What a host without a model takes that waits for the next load. */
+  readonly spare: () => DeviceBytes;
 }
 
 /** Bytes in use by others, device by device, at a moment when nothing of ours moved. */
@@ -50,7 +52,8 @@ export class Account {
 
   /** The account by device, as of now. */
   get rows(): readonly LedgerRow[] {
-    return this.seen.map((device) => ledgers.rowOf(this.ledger, device, this.ceilingOf(device)));
+    const spare = this.parts.spare();
+    return this.seen.map((device) => ledgers.rowOf(this.ledger, device, this.ceilingOf(device), spare[device.id] ?? 0));
   }
 
   /** No load is in flight, so what is in use and not booked is not ours. */

@@ -115,6 +115,8 @@ export interface LedgerRow {
   readonly reservedBytes: number;
   /** What all of them may count on: nobody else is promised these bytes. */
   readonly heldBytes: number;
+  /** Of a host without a model that waits for the next load: ours, and gone when a load takes it. */
+  readonly spareBytes: number;
   /** In use, and not ours as far as is known. */
   readonly foreignBytes: number;
   /** What another load could be given, by the account and by the last look at the device. */
@@ -122,7 +124,7 @@ export interface LedgerRow {
 }
 
 /** The account of a device as it was at the last look; what models hold is as of now. */
-export function rowOf(ledger: Ledger, device: DeviceInfo, ceilingBytes: number): LedgerRow {
+export function rowOf(ledger: Ledger, device: DeviceInfo, ceilingBytes: number, spareBytes = 0): LedgerRow {
   const { id, totalBytes, freeBytes } = device;
   const entries = Object.values(ledger);
   const loaded = entries.filter(({ allocated }) => allocated !== undefined);
@@ -142,7 +144,8 @@ export function rowOf(ledger: Ledger, device: DeviceInfo, ceilingBytes: number):
     measuredBytes,
     reservedBytes,
     heldBytes: held,
-    foreignBytes: Math.max(0, totalBytes - freeBytes - measuredBytes),
+    spareBytes,
+    foreignBytes: Math.max(0, totalBytes - freeBytes - measuredBytes - spareBytes),
     freeBytes: Math.max(0, Math.min(ceilingBytes - held, freeBytes - reservedBytes)),
   };
 }

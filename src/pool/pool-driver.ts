@@ -82,13 +82,14 @@ class PoolDriver implements Pool {
     const { limits } = this;
     const budgets = (): DeviceBytes => this.roster.governing?.budgets ?? {};
     const headrooms = (): DeviceBytes => this.roster.governing?.headrooms ?? {};
-    this.account = new Account({ clock, log, limits, node, budgets, headrooms });
+    this.spare = new SpareHost({ clock, random, log, limits, node });
+    const spare = (): DeviceBytes => this.spare.bytes;
+    this.account = new Account({ clock, log, limits, node, budgets, headrooms, spare });
     const { account } = this;
     this.releases = new ReleaseWatch({ clock, log, limits, account, onChange: () => this.changed() });
     this.book = new MemoryBook(options.journal, log);
     const { releases, book, policies } = this;
     const tenants = (): readonly ModelInstance[] => this.roster.everybody;
-    this.spare = new SpareHost({ clock, random, log, limits, node });
     const nextHid = (): string => this.spare.nextHid();
     this.placer = new Placer({ clock, log, limits, policies, node, account, releases, book, tenants, nextHid });
     this.renewals = new Renewals(clock, this.limits.renewMs, this.hosts, () =>

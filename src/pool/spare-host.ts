@@ -5,6 +5,7 @@
 import type { Logger } from '../base/log.js';
 import type { Clock, Random, Timer } from '../base/ports.js';
 import type { HostEvent } from '../schema/bus-messages.js';
+import type { DeviceBytes } from './ledger.js';
 import type { InstanceStateName } from './pool.js';
 import type { PoolLimits } from './limits.js';
 import type { NodeAgent } from './node-client.js';
@@ -55,6 +56,12 @@ export class SpareHost {
   private isOfUse = false;
 
   constructor(private readonly parts: SpareParts) {}
+
+  /** Memory of the process that waits. */
+  get bytes(): DeviceBytes {
+    const { residentBytes = 0 } = this.spare?.word ?? {};
+    return residentBytes === 0 ? {} : { cpu: residentBytes };
+  }
 
   /** Starts one a moment later, or ends the one there is. */
   tend({ isOfUse, mayStart }: ReturnType<typeof spareUse>): void {

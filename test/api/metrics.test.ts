@@ -5,7 +5,7 @@ import type { PoolStatus } from '../../src/pool/pool.js';
 
 const row = {
   ...{ device: 'cpu', totalBytes: 100, ceilingBytes: 90, plannedBytes: 30, extraBytes: 4, allocatedBytes: 31 },
-  ...{ measuredBytes: 33, reservedBytes: 0, heldBytes: 35, foreignBytes: 10, freeBytes: 50 },
+  ...{ measuredBytes: 33, reservedBytes: 0, heldBytes: 35, spareBytes: 0, foreignBytes: 10, freeBytes: 50 },
 };
 const plan = {
   ...{ devices: [{ device: 'cpu', weightsBytes: 20, kvBytes: 5, computeBytes: 3 }], outputBytes: 1 },

@@ -27,6 +27,8 @@ export interface FakeScript {
   beyondPlan: Record<string, number>;
   /** What others use of a device, what hosts left behind included. */
   foreign: Record<string, number>;
+  /** Of a host without a model. */
+  spareBytes: number;
   /** What planning a file fails with. */
   planErrors: Record<string, LlamaestroError>;
   /** How long a load takes; Infinity: until the test ends it. */
@@ -161,6 +163,7 @@ export class FakeHost {
         ...facts,
       },
       ...(error === undefined ? {} : { error: error.toWire() }),
+      ...(this.state === 'idle' ? { residentBytes: this.node.script.spareBytes } : {}),
     };
     this.bus.publish(subjects.hostEvents(this.hid), event);
   }
@@ -199,6 +202,7 @@ export class FakeNode {
     gpuBytes: {},
     beyondPlan: {},
     foreign: {},
+    spareBytes: 0,
     planErrors: {},
     loadMs: 100,
     loadErrors: {},
@@ -272,7 +276,9 @@ export class FakeNode {
         const rows = load === undefined ? [] : (this.reportOf(load).observed ?? []);
         return rows.find((row) => row.device === device.id)?.observedBytes ?? 0;
       });
-      const used = taken.reduce((sum, bytes) => sum + bytes, this.script.foreign[device.id] ?? 0);
+      const empty = this.hosts.filter((host) => host.isAlive && host.state === 'idle').length;
+      const spareBytes = device.id === 'cpu' ? empty * this.script.spareBytes : 0;
+      const used = taken.reduce((sum, bytes) => sum + bytes, (this.script.foreign[device.id] ?? 0) + spareBytes);
       return { ...device, freeBytes: Math.max(0, device.freeBytes - used) };
     });
   }

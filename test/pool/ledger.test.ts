@@ -74,7 +74,12 @@ describe('ledger', () => {
     const ledger = book(ledgers.measure(loaded, 'a', { cpu: 33 }), 'b', { cpu: 20 }, { cpu: 2 })!;
     expect(ledgers.rowOf(ledger, CPU, 100)).to.deep.equal({
       ...{ device: 'cpu', totalBytes: 120, ceilingBytes: 100, plannedBytes: 30, extraBytes: 4, allocatedBytes: 31 },
-      ...{ measuredBytes: 33, reservedBytes: 22, heldBytes: 57, foreignBytes: 37, freeBytes: 28 },
+      ...{ measuredBytes: 33, reservedBytes: 22, heldBytes: 57, spareBytes: 0, foreignBytes: 37, freeBytes: 28 },
+    });
+    expect(ledgers.rowOf(ledger, CPU, 100, 7), 'ours too').to.include({
+      spareBytes: 7,
+      foreignBytes: 30,
+      freeBytes: 28,
     });
     expect(ledgers.rowOf(ledger, { ...CPU, freeBytes: 119 }, 60)).to.include({ foreignBytes: 0, freeBytes: 3 });
   });

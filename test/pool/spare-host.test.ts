@@ -6,6 +6,7 @@ import { SPARE_LABEL, spareUse } from '../../src/pool/spare-host.js';
 import type { InstanceStateName } from '../../src/pool/pool.js';
 import { modelSpec } from '../support/profiles.js';
 import { Bench } from './bench.js';
+import { MIB } from './fake-node.js';
 
 describe('pool: the spare host', () => {
   const specs = [modelSpec('a'), modelSpec('b')];
@@ -43,6 +44,26 @@ describe('pool: the spare host', () => {
     await bench.clock.run(2000);
     expect(spares(bench), 'one for the other model').to.equal(1);
     expect(bench.node.count('spawn')).to.equal(2);
+  });
+
+  it('is ours in the account while it waits, and nobody’s once it has a model', async () => {
+    const bench = withSpare();
+    bench.node.script.spareBytes = 80 * MIB;
+    bench.node.script.foreign = { cpu: 200 * MIB };
+    const row = (): unknown => {
+      const { spareBytes = 0, foreignBytes = 0 } = bench.pool.status().nodes[0]?.ledger[0] ?? {};
+      return [spareBytes / MIB, foreignBytes / MIB];
+    };
+    await bench.clock.run(1000);
+    (await bench.lease('a')).release();
+    await bench.clock.run(2000);
+    void bench.pool.unload('a', 0);
+    await bench.clock.run(3000);
+    expect(row()).to.deep.equal([80, 200]);
+    await bench.lease('b');
+    await bench.lease('a');
+    await bench.clock.run(5000);
+    expect([spares(bench), row()]).to.deep.equal([0, [0, 200]]);
   });
 
   it('is not waited for while it starts, and serves the load after that', async () => {
