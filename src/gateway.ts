@@ -26,6 +26,7 @@ import type { MadeUpOptions } from './profile/made-up-profile.js';
 import { watchFolder } from './profile/folder-watch.js';
 import { createProfilePlanner, type PlanProfile } from './profile/profile-planner.js';
 import { createProfileManager, type ProfileManager } from './profile/profile-manager.js';
+import type { Crossing } from './profile/profile-switch.js';
 import type { GatewayConfig } from './schema/config.js';
 import type { Profile } from './schema/profile.js';
 
@@ -127,7 +128,7 @@ async function openPool(site: Site, bus: Bus, node: NodeAgent, journal: Journal)
   return pool;
 }
 
-/** Orchestra and profiles know each other: one asks what is active, the other whether anything runs. */
+/** The orchestra asks what is active, and what a switch does to requests. */
 function seatOrchestra(
   { clock, random, gid, log, undo }: Site,
   bus: Bus,
@@ -138,9 +139,9 @@ function seatOrchestra(
   const receiver = new FrameReceiver({ bus, clock, gid, log });
   undo.push(() => Promise.resolve(receiver.close()));
   const profile = (): Profile => profiles.current();
-  const orchestra = createOrchestra({ bus, receiver, clock, random, gid, pool, journal, log, profile });
-  const running = (): number => orchestra.status().running + orchestra.status().admitting;
-  const profiles = createProfileManager({ pool, journal, running, clock, watchFolder, ...reading });
+  const crossing = (): Crossing | undefined => profiles.crossing();
+  const orchestra = createOrchestra({ bus, receiver, clock, random, gid, pool, journal, log, profile, crossing });
+  const profiles = createProfileManager({ pool, journal, clock, log, watchFolder, ...reading });
   undo.push(() => Promise.resolve(profiles.close()));
   return { orchestra, profiles };
 }

@@ -5,6 +5,7 @@ import { boundary } from './boundary.js';
 import { infoRoutes } from './info-routes.js';
 import { modelRoutes } from './model-routes.js';
 import { runRoutes } from './run-routes.js';
+import { switchRoutes } from './switch-routes.js';
 
 export function createApp(parts: ApiParts): Koa {
   const app = new Koa();
@@ -14,7 +15,7 @@ export function createApp(parts: ApiParts): Koa {
     parts.log.error('koa reported an error', { error: String(error) });
   });
   app.use(boundary(parts.random, parts.log));
-  for (const router of [runRoutes(parts), infoRoutes(parts), modelRoutes(parts)])
+  for (const router of [runRoutes(parts), infoRoutes(parts), modelRoutes(parts), switchRoutes(parts)])
     app.use(router.routes()).use(router.allowedMethods());
   return app;
 }

@@ -1,14 +1,11 @@
-/** The routes that tell: health, status, models, profiles; and the one that changes the active profile. */
+/** The routes that tell: health, status, models, profiles. */
 import Router from '@koa/router';
 import { LlamaestroError } from '../base/errors.js';
 import { AUTO } from '../orchestra/choose-route.js';
 import type { ModelStatus } from '../pool/pool.js';
-import { decode } from '../schema/decode.js';
 import { findModel, type ModelSpec, type Profile } from '../schema/profile.js';
-import { SwitchBodyCodec } from '../schema/requests.js';
 import type { ApiParts } from './api-parts.js';
 import { METRICS_TYPE, metricsText } from './metrics.js';
-import { readJson } from './read-body.js';
 import { readiness, statusBody, stuck } from './status.js';
 
 interface ModelEntry {
@@ -112,15 +109,6 @@ function profileRoutes(router: Router, parts: ApiParts): void {
   router.get('/v1/profiles/:name/plan', async (ctx) => {
     ctx.body = await parts.profiles.plan(String(ctx.params['name']));
   });
-  router.post('/v1/profiles/reload', async (ctx) => {
-    const profile = await parts.profiles.reload();
-    ctx.body = { active: profile.name, warnings: profile.warnings };
-  });
-  router.post('/v1/profiles/switch', async (ctx) => {
-    const { name } = decode(SwitchBodyCodec, await readJson(ctx.req));
-    const profile = await parts.profiles.activate(name);
-    ctx.body = { active: profile.name, warnings: profile.warnings };
-  });
 }
 
 export function infoRoutes(parts: ApiParts): Router {
@@ -131,7 +119,8 @@ export function infoRoutes(parts: ApiParts): Router {
     ctx.body = reasons.length === 0 ? { status: 'alive' } : { status: 'stuck', reasons };
   });
   router.get('/readyz', (ctx) => {
-    const { ready, reasons } = readiness(parts.orchestra.status(), parts.pool.status(), parts.profiles.current());
+    const { orchestra, pool, profiles } = parts;
+    const { ready, reasons } = readiness(orchestra.status(), pool.status(), profiles.current(), profiles.progress());
     ctx.status = ready ? 200 : 503;
     if (!ready) ctx.set('Retry-After', '1');
     ctx.body = { status: ready ? 'ready' : 'waiting', reasons };

@@ -2,6 +2,7 @@
 import type { OrchestraStatus } from '../orchestra/orchestra.js';
 import type { ModelStatus, PoolStatus } from '../pool/pool.js';
 import type { ProfileEdit } from '../profile/edit-watch.js';
+import type { SwitchProgress } from '../schema/profile-switch.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import type { ApiParts } from './api-parts.js';
 
@@ -12,7 +13,12 @@ export interface Readiness {
 }
 
 /** Ready: runs are accepted and no resident model is still on its first way up. A failed one degrades, it does not block. */
-export function readiness(orchestra: OrchestraStatus, pool: PoolStatus, profile: Profile): Readiness {
+export function readiness(
+  orchestra: OrchestraStatus,
+  pool: PoolStatus,
+  profile: Profile,
+  change: SwitchProgress,
+): Readiness {
   if (!orchestra.accepting)
     return { ready: false, reasons: ['no runs are taken: the server stops, or the bus is lost'] };
   const residents = new Set(profile.models.filter((m) => m.residency === 'resident' && m.available).map((m) => m.name));
@@ -20,7 +26,10 @@ export function readiness(orchestra: OrchestraStatus, pool: PoolStatus, profile:
     (model) => residents.has(model.name) && (model.state === 'starting' || model.state === 'loading'),
   );
   const reasons = rising.map((model) => `model '${model.name}' is ${model.state}`);
-  return { ready: rising.length === 0, reasons: [...reasons, ...stuck(pool), ...failures(pool), ...absences(profile)] };
+  return {
+    ready: rising.length === 0,
+    reasons: [...reasons, ...stuck(pool), ...failures(pool), ...absences(profile), ...losses(change)],
+  };
 }
 
 /** What is known of a file that is not there, for whoever goes to get it. */
@@ -50,6 +59,12 @@ function editWarnings(edit: ProfileEdit | undefined): readonly string[] {
       return [`the profile was edited; the former goes on: ${why}`];
     }
   }
+}
+
+function losses({ missing, last }: SwitchProgress): string[] {
+  return missing.map(
+    (model) => `model '${model}' did not come back after the switch to '${last?.to ?? ''}' was taken back`,
+  );
 }
 
 function absences(profile: Profile): string[] {
@@ -130,7 +145,8 @@ export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profile
   const orchestra = parts.orchestra.status();
   const pool = parts.pool.status();
   const profile = parts.profiles.current();
-  const { ready, reasons } = readiness(orchestra, pool, profile);
+  const change = parts.profiles.progress();
+  const { ready, reasons } = readiness(orchestra, pool, profile, change);
   const degraded = reasons.length > 0;
   return {
     health: !ready ? 'waiting' : degraded ? 'degraded' : 'ok',
@@ -143,6 +159,7 @@ export function statusBody(parts: Pick<ApiParts, 'orchestra' | 'pool' | 'profile
       edit: parts.profiles.edit() ?? null,
       missing: profile.models.flatMap(missingBodies),
     },
+    switch: change,
     runs: orchestra,
     queues: Object.fromEntries(pool.models.map((model) => [model.name, model.queued])),
     models: pool.models.map(modelBody),

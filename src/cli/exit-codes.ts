@@ -11,6 +11,10 @@ export const EXIT = {
   invalid: 3,
   /** The profile is valid, and its models do not go together on this machine. */
   unfit: 4,
+  /** The switch was taken back because somebody asked for it. */
+  cancelled: 5,
+  /** The switch was taken back, and a model did not come back. */
+  degraded: 6,
 } as const;
 
 export function exitCodeOf(code: ErrorCode): number {

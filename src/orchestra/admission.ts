@@ -73,6 +73,11 @@ export class Admission {
     throw refusal;
   }
 
+  /** Waits for something, no longer than the request does. */
+  async wait(something: Promise<unknown> | undefined): Promise<void> {
+    await Promise.race([something, this.ended]);
+  }
+
   private seatAt(spec: ModelSpec): Promise<Seat> {
     const { clock } = this.parts;
     const leftMs = (): number => this.askedAtMs + this.budgetMs - clock.nowMs();

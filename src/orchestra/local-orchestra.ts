@@ -2,12 +2,14 @@
  * The orchestra of one gateway: admission, the set of runs, drain and recovery. Each run's own life is `run-driver`'s.
  * Everything known before the first token is decided here, so that a door can answer with a real status.
  */
-import { LlamaestroError } from '../base/errors.js';
+import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Profile } from '../schema/profile.js';
 import type { RunRequest } from '../schema/run.js';
 import { Admission } from './admission.js';
+import { atCrossing } from './at-crossing.js';
 import { chooseRoute, fallbackFrom } from './choose-route.js';
 import { classify } from './classifier.js';
+import type { Destination } from './itinerary.js';
 import type { OrchestraParts } from './orchestra-parts.js';
 import type { Orchestra, OrchestraStatus, Run } from './orchestra.js';
 import { promptHash, RunDriver } from './run-driver.js';
@@ -48,11 +50,10 @@ class LocalOrchestra implements Orchestra {
 
   async submit(request: RunRequest, signal?: AbortSignal): Promise<Run> {
     this.refuseWhenClosed();
-    const profile = this.parts.profile();
-    const admission = new Admission(this.parts, request, profile, signal);
+    const admission = new Admission(this.parts, request, this.parts.profile(), signal);
     this.admissions.add(admission);
     try {
-      return await this.accept(request, profile, admission);
+      return await this.accept(request, admission);
     } finally {
       admission.end();
       this.admissions.delete(admission);
@@ -60,16 +61,9 @@ class LocalOrchestra implements Orchestra {
     }
   }
 
-  private async accept(request: RunRequest, profile: Profile, admission: Admission): Promise<Run> {
+  private async accept(request: RunRequest, admission: Admission): Promise<Run> {
     const { clock, journal, random, gid } = this.parts;
-    const { askedAtMs } = admission;
-    const choice = chooseRoute(profile, request.model, classify(request.prompt, profile.rules));
-    const chosen = { ...choice.route, ms: roundedMs(clock.nowMs() - askedAtMs) };
-    const { seat, rest, refusal } = await admission.check(choice.specs);
-    const route =
-      refusal === undefined
-        ? chosen
-        : { ...chosen, model: seat.spec.name, ...fallbackFrom(chosen.model, refusal.message) };
+    const { profile, ...destination } = await this.destination(request, admission);
     const id = random.id('run');
     const accepted = journal.accept({
       id,
@@ -80,12 +74,41 @@ class LocalOrchestra implements Orchestra {
       promptHash: promptHash(request.prompt),
       acceptedAtMs: clock.wallMs(),
     });
-    const admitted = { id, request, profile, seat, rest, route, askedAtMs };
+    const admitted = { id, request, profile, ...destination, askedAtMs: admission.askedAtMs };
     const run = new RunDriver(this.parts, admitted, accepted);
     void run.start();
     await accepted;
     this.keep(run);
     return run;
+  }
+
+  /** By the profile that is served at the end of it: one that changes meanwhile is asked anew. */
+  private async destination(
+    request: RunRequest,
+    admission: Admission,
+  ): Promise<Destination & { readonly profile: Profile }> {
+    for (;;) {
+      const crossing = this.parts.crossing();
+      if (atCrossing(crossing, request.model) === 'wait') {
+        await admission.wait(crossing?.over);
+        continue;
+      }
+      const profile = this.parts.profile();
+      try {
+        return { profile, ...(await this.route(request, profile, admission)) };
+      } catch (thrown) {
+        if (profile === this.parts.profile() || toLlamaestroError(thrown).code !== 'model_not_found') throw thrown;
+      }
+    }
+  }
+
+  private async route(request: RunRequest, profile: Profile, admission: Admission): Promise<Destination> {
+    const choice = chooseRoute(profile, request.model, classify(request.prompt, profile.rules));
+    const chosen = { ...choice.route, ms: roundedMs(this.parts.clock.nowMs() - admission.askedAtMs) };
+    const { seat, rest, refusal } = await admission.check(choice.specs);
+    if (refusal === undefined) return { seat, rest, route: chosen };
+    const route = { ...chosen, model: seat.spec.name, ...fallbackFrom(chosen.model, refusal.message) };
+    return { seat, rest, route };
   }
 
   private refuseWhenClosed(): void {

@@ -5,6 +5,7 @@ import type { Bus } from '../bus/bus.js';
 import type { FrameReceiver } from '../bus/frame-receiver.js';
 import type { Journal } from '../journal/journal.js';
 import type { Pool } from '../pool/pool.js';
+import type { Crossing } from '../profile/profile-switch.js';
 import type { Profile } from '../schema/profile.js';
 
 export interface OrchestraParts {
@@ -18,4 +19,6 @@ export interface OrchestraParts {
   readonly log: Logger;
   /** The active profile, asked at each admission. */
   readonly profile: () => Profile;
+  /** A switch to another one, while requests have to know of it. */
+  readonly crossing: () => Crossing | undefined;
 }

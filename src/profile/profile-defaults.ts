@@ -22,6 +22,8 @@ export const DEFAULT_LOAD_MS = 120_000;
 export const DEFAULT_ACK_MS = 5_000;
 /** Silence between two frames of a running sequence. */
 export const DEFAULT_TOKEN_MS = 60_000;
+/** What running requests of a model get to end that leaves in a switch of profiles. */
+export const DEFAULT_DRAIN_MS = 30_000;
 /** Attempts after the first. */
 export const DEFAULT_RETRIES = 2;
 

@@ -1,38 +1,38 @@
 /**
- * Which profile is active. It remembers the choice in the journal, so that a restart finds it, and hands it to the pool. A
- * profile changes only while no request runs or waits: changing it under load is another file's business, once there.
+ * Which profile is active, and how that changes: by name, by an edit of its file, over a restart. The switch itself is another
+ * file's business; this one says where to and what is remembered.
  */
 import { assert } from '../base/assert.js';
 import { LlamaestroError } from '../base/errors.js';
+import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
 import type { Journal } from '../journal/journal.js';
 import type { Pool } from '../pool/pool.js';
-import type { Profile } from '../schema/profile.js';
 import type { ProfilePlan } from '../schema/profile-plan.js';
+import type { SwitchEnding, SwitchProgress } from '../schema/profile-switch.js';
+import type { Profile } from '../schema/profile.js';
 import type { Catalog, ProfileSummary } from './catalog.js';
 import { EditWatch, type ProfileEdit } from './edit-watch.js';
 import type { WatchFolder } from './folder-watch.js';
 import type { PlanProfile } from './profile-planner.js';
+import { ProfileSwitch, type Crossing, type Destination } from './profile-switch.js';
 import { switchOutlook } from './switch-outlook.js';
-
-/** Key of the journal's state that names the active profile. */
-export const ACTIVE_PROFILE_KEY = 'active-profile';
-
-/** What is remembered over a restart; `origin` is a path, or says what a made-up profile was made for. */
-export interface RememberedProfile {
-  readonly name: string;
-  readonly origin: string;
-}
+import { remember, rememberedProfile, rememberedSwitch, type RememberedProfile } from './switch-record.js';
 
 export interface ProfileManagerParts {
   readonly catalog: Catalog;
   readonly plan: PlanProfile;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly watchFolder: WatchFolder;
-  readonly pool: Pick<Pool, 'apply' | 'status'>;
-  readonly journal: Pick<Journal, 'getState' | 'setState'>;
-  /** Requests accepted and not ended. */
-  readonly running: () => number;
+  readonly pool: Pick<Pool, 'apply' | 'stage' | 'status'>;
+  readonly journal: Pick<Journal, 'getState' | 'setStates'>;
+}
+
+/** A switch that is under way. */
+export interface SwitchUnderWay {
+  /** Resolves at its end, whichever it is; never rejects. */
+  readonly over: Promise<SwitchEnding>;
 }
 
 export interface ProfileManager {
@@ -46,66 +46,62 @@ export interface ProfileManager {
   /** What the profile of that name would take, and what a switch to it would do now; changes nothing. `profile_not_found`, `profile_invalid`. */
   plan(name: string): Promise<ProfilePlan>;
   /**
-   * Changes to the profile of that name. `switch_conflict` while requests run or another change is under way;
-   * `profile_not_found`, `profile_invalid` and `does_not_fit` leave everything as it was.
+   * Begins to switch to the profile of that name, or joins a switch to it. Resolves when it is planned and under way.
+   * `switch_conflict` while another one is; `profile_not_found`, `profile_invalid` and `does_not_fit` leave everything as it was.
    */
-  activate(name: string): Promise<Profile>;
-  /** Makes the file of the active profile what runs, as it is now. Errors as `activate`; `invalid_request` for a made-up profile. */
-  reload(): Promise<Profile>;
+  activate(name: string, drainMs?: number): Promise<SwitchUnderWay>;
+  /** Makes the file of the active profile what runs, as it is now. As `activate`; `invalid_request` for a made-up profile. */
+  reload(drainMs?: number): Promise<SwitchUnderWay>;
+  /** How far the switch under way is, or how the last one ended. */
+  progress(): SwitchProgress;
+  /** Takes the switch under way back. `switch_conflict` when it can only go forward. */
+  cancel(): void;
+  /** What requests have to know of a switch under way. */
+  crossing(): Crossing | undefined;
+  /** Calls `listener` after each step of a switch; returns how to stop. */
+  onSwitch(listener: () => void): () => void;
   /** How the file of the active profile differs from what runs; undefined when it does not. */
   edit(): ProfileEdit | undefined;
-  /** Ends the watch over files. Idempotent. */
+  /** Ends the watch over files, and a switch where it stands. Idempotent. */
   close(): void;
 }
 
 export function createProfileManager(parts: ProfileManagerParts): ProfileManager {
-  const { catalog, plan, clock, watchFolder, pool, journal, running } = parts;
+  const { catalog, plan, clock, log, watchFolder, pool, journal } = parts;
   let active: Profile | undefined;
-  let changing = false;
 
   const current = (): Profile => {
     assert(active !== undefined, 'a profile is active');
     return active;
   };
-  const remember = ({ name, origin }: Profile): Promise<void> =>
-    journal.setState(ACTIVE_PROFILE_KEY, JSON.stringify({ name, origin } satisfies RememberedProfile));
-  /** Durable first: a process killed in between comes back with the new profile, never with half of each. */
-  const make = async (profile: Profile): Promise<void> => {
-    await remember(profile);
-    if (active !== undefined && running() > 0) {
-      await remember(active);
-      throw busy(running());
-    }
+  const adopt = (profile: Profile): void => {
     active = profile;
-    pool.apply(profile);
     watch.aim();
   };
-
-  /** One change at a time; what is read is what runs already leaves everything alone, even under load. */
-  const change = async (read: () => Promise<Profile>): Promise<Profile> => {
-    if (changing) throw new LlamaestroError('switch_conflict', 'another change of the profile is under way');
-    changing = true;
-    try {
-      const profile = await read();
-      if (JSON.stringify(profile) === JSON.stringify(current())) return current();
-      if (running() > 0) throw busy(running());
-      refuseUnfit(await plan(profile));
-      await make(profile);
-      return profile;
-    } finally {
-      changing = false;
-    }
+  const change = new ProfileSwitch({ clock, log, pool, journal, plan, current, adopt });
+  const begin = (destination: Destination, drainMs: number | undefined): Promise<SwitchUnderWay> =>
+    change.begin({ ...destination, ...(drainMs === undefined ? {} : { drainMs }) });
+  const reload = async (drainMs?: number): Promise<SwitchUnderWay> => {
+    const file = fileOf(current());
+    return begin({ name: current().name, read: () => catalog.load(file) }, drainMs);
   };
-  const reload = (): Promise<Profile> => change(() => catalog.load(fileOf(current())));
-  const watch: EditWatch = new EditWatch({ clock, catalog, plan, watchFolder, current, apply: reload });
+  const apply = async (): Promise<void> => {
+    const { error } = await (await reload()).over;
+    if (error !== undefined) throw LlamaestroError.fromWire(error);
+  };
+  const watch: EditWatch = new EditWatch({ clock, catalog, plan, watchFolder, current, apply });
 
   return {
     current,
     reload,
     edit: () => watch.edit,
-    close: () => watch.close(),
-    activate: (name) => change(() => catalog.named(name)),
+    progress: () => change.progress,
+    crossing: () => change.crossing,
+    cancel: () => change.cancel(),
+    onSwitch: (listener) => change.onChange(listener),
+    activate: (name, drainMs) => begin({ name, read: () => catalog.named(name) }, drainMs),
     list: () => catalog.list(),
+    remembered: () => rememberedProfile(journal),
     async plan(name) {
       const next = await catalog.named(name);
       const planned = await plan(next);
@@ -114,11 +110,19 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
     },
     async start(profile) {
       assert(active === undefined, 'the first profile');
-      await make(profile);
+      const ending = await cutOff(journal);
+      if (ending !== undefined) {
+        const { from, to, result } = ending;
+        log.warn('a switch of profiles was cut off by the end of a former process', { from, to, result });
+        change.recall(ending);
+      }
+      await remember(journal, { active: profile });
+      pool.apply(profile);
+      adopt(profile);
     },
-    async remembered() {
-      const text = await journal.getState(ACTIVE_PROFILE_KEY);
-      return text === undefined ? undefined : (JSON.parse(text) as RememberedProfile);
+    close: () => {
+      change.close();
+      watch.close();
     },
   };
 }
@@ -130,20 +134,17 @@ function fileOf({ name, origin, files }: Profile): string {
   });
 }
 
-/** A definite no stops the change; a model that is missing, unknown or damaged is one that does not work, not one too many. */
-function refuseUnfit({ profile, problems }: ProfilePlan): void {
-  const [first] = problems;
-  if (first === undefined) return;
-  throw new LlamaestroError('does_not_fit', `profile '${profile}': ${first.message}`, {
-    remedy: first.remedy,
-    details: { profile, problems },
-  });
-}
-
-function busy(count: number): LlamaestroError {
-  const requests = count === 1 ? '1 request runs' : `${count} requests run`;
-  return new LlamaestroError('switch_conflict', `${requests}; the profile changes only while none does`, {
-    remedy: 'Wait until they have ended and try again, or restart the server with --profile NAME.',
-    details: { running: count },
-  });
+/** What became of a switch that a former process could not end; undefined when there was none. */
+async function cutOff(journal: ProfileManagerParts['journal']): Promise<SwitchEnding | undefined> {
+  const record = await rememberedSwitch(journal);
+  if (record === undefined || record.ending !== undefined) return undefined;
+  const { from, to, step, startedAtMs } = record;
+  // That step is written together with the name of the new profile.
+  const isDone = step === 'flip' || step === 'clearing';
+  const error = new LlamaestroError('interrupted', `the server ended in the middle of the switch, at '${step}'`);
+  const ending: SwitchEnding = isDone
+    ? { from, to, result: 'done', ms: 0 }
+    : { from, to, result: 'failed', ms: 0, error: error.toWire() };
+  await remember(journal, { record: { from, to, step: 'stable', startedAtMs, ending } });
+  return ending;
 }

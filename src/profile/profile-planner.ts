@@ -2,7 +2,7 @@
  * Asks for the bytes of each model of a profile and puts them together. Loads nothing and touches no running model; whoever
  * cannot be asked leaves models unknown, never a fault of the profile.
  */
-import { toLlamaestroError, type ErrorCode } from '../base/errors.js';
+import { LlamaestroError, toLlamaestroError, type ErrorCode } from '../base/errors.js';
 import { bytesOf } from '../pool/ledger.js';
 import { DEFAULT_LIMITS } from '../pool/limits.js';
 import type { NodeAgent } from '../pool/node-client.js';
@@ -44,6 +44,16 @@ export function createProfilePlanner(node: PlanningNode, limits: FitLimits = DEF
       warnings: [...profile.warnings, ...unknownDevices(profile, devices)],
     };
   };
+}
+
+/** A definite no; a model that is missing, unknown or damaged is one that does not work, not one too many. */
+export function refuseUnfit({ profile, problems }: ProfilePlan): void {
+  const [first] = problems;
+  if (first === undefined) return;
+  throw new LlamaestroError('does_not_fit', `profile '${profile}': ${first.message}`, {
+    remedy: first.remedy,
+    details: { profile, problems },
+  });
 }
 
 async function plannedModel(node: PlanningNode, spec: ModelSpec): Promise<PlannedModel> {

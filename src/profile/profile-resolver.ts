@@ -11,6 +11,7 @@ import { filesOf, purposeOf, withDefaults } from './model-check.js';
 import { modelSpecOf } from './model-spec.js';
 import {
   DEFAULT_ACK_MS,
+  DEFAULT_DRAIN_MS,
   DEFAULT_LOAD_MS,
   DEFAULT_QUEUE_MS,
   DEFAULT_REQUEST_MS,
@@ -61,6 +62,10 @@ export function resolveProfile({ file, origin, files = [], facts }: ResolveInput
     retries: flow.retries ?? DEFAULT_RETRIES,
     budgets: amountsOf(file, 'limit'),
     headrooms: amountsOf(file, 'headroom'),
+    switching: {
+      policy: file.switch?.policy ?? 'wait',
+      drainMs: file.switch?.drain === undefined ? DEFAULT_DRAIN_MS : durationMs(file.switch.drain),
+    },
     reload: file.reload ?? 'manual',
     files,
     warnings: [...warnings, ...unreachableRoutes(file), ...idleRouter(file)],

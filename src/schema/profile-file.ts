@@ -253,6 +253,16 @@ export const ProfileFileCodec = t.intersection(
           oneOf(['manual', 'auto']),
           'What happens when the file of the active profile is edited; manual waits for the command',
         ),
+        switch: t.partial(
+          {
+            policy: described(
+              oneOf(['wait', 'refuse']),
+              'What becomes of requests for a model that another profile does not have, while a switch to it is under way',
+            ),
+            drain: described(DurationCodec, 'What running requests of a leaving model get to end'),
+          },
+          'a mapping with policy and drain',
+        ),
         defaults: described(ModelFieldsCodec, 'For every model that does not say otherwise'),
         budgets: described(
           t.record(t.string, BudgetCodec, 'a mapping from devices to sizes'),

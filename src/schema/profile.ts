@@ -129,6 +129,13 @@ export interface Profile {
   readonly budgets: Readonly<Record<string, number>>;
   /** Bytes per device id that stay free for everybody else; the pool's own figure where none is given. */
   readonly headrooms: Readonly<Record<string, number>>;
+  /** What a switch away from this profile does to requests of models that leave. */
+  readonly switching: {
+    /** Those that come meanwhile wait for its end, or are refused, where the next profile has no such model. */
+    readonly policy: 'wait' | 'refuse';
+    /** What those that run get to end. */
+    readonly drainMs: number;
+  };
   /** What an edit of the profile's file does while it is active. */
   readonly reload: 'manual' | 'auto';
   /** Every file it was made from, the outermost first; none for a made-up one. */

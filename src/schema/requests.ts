@@ -98,8 +98,10 @@ const PromptCodec = new t.Type<string, string, unknown>(
 export const CompletionBodyCodec = t.intersection([t.type({ prompt: PromptCodec }), t.partial(openAiFields)]);
 export const COMPLETION_FIELDS = ['prompt', ...Object.keys(openAiFields)];
 
-export const SwitchBodyCodec = t.type({ name: textOf(1, 4096) });
-
-/** Longest time that an unload may give to what runs. */
+/** Longest time that an unload or a switch may give to what runs. */
 const MAX_DRAIN_MS = 3600 * 1000;
-export const UnloadBodyCodec = t.partial({ drain_ms: optional(numberIn(0, MAX_DRAIN_MS, 'whole')) });
+const drain = { drain_ms: optional(numberIn(0, MAX_DRAIN_MS, 'whole')) };
+const switchFields = { ...drain, wait: optional(t.boolean) };
+export const SwitchBodyCodec = t.intersection([t.type({ name: textOf(1, 4096) }), t.partial(switchFields)]);
+export const ReloadBodyCodec = t.partial(switchFields);
+export const UnloadBodyCodec = t.partial(drain);

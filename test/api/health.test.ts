@@ -18,7 +18,7 @@ describe('health over HTTP', () => {
     const parts = {
       pool: { status: () => status },
       orchestra: { status: () => ({ accepting: true }) },
-      profiles: { current: () => profileOf([]), edit: () => undefined },
+      profiles: { current: () => profileOf([]), edit: () => undefined, progress: () => ({ missing: [] }) },
       identity: {},
       clock: systemClock,
       ...{ random: seededRandom(1), log: silentLogger },

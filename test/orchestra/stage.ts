@@ -21,6 +21,7 @@ import type {
   PoolStatus,
 } from '../../src/pool/pool.js';
 import type { Bundle, Frame, FrameBody, Gen, HostCommand } from '../../src/schema/bus-messages.js';
+import type { Crossing } from '../../src/profile/profile-switch.js';
 import type { Profile } from '../../src/schema/profile.js';
 import type { RunEvent, RunRequest } from '../../src/schema/run.js';
 import { FakeClock, seededRandom } from '../support/fake-clock.js';
@@ -141,6 +142,8 @@ export class FakePool implements Pool {
   readonly asks: Ask[] = [];
   readonly leases: FakeLease[] = [];
   hid: string | undefined;
+  /** A switch under way, for whoever asks. */
+  crossing: Crossing | undefined;
   /** Why it lets nobody in. */
   refuses: LlamaestroError | undefined;
   readonly questions: { readonly claim: LeaseClaim; readonly patience: Patience }[] = [];
@@ -251,6 +254,7 @@ export async function stage(profile: Profile = PROFILE, opened?: MemoryJournal):
     gid: GID,
     log: silentLogger,
     profile: () => served,
+    crossing: () => pool.crossing,
   });
   const switchTo = (next: Profile): void => void (served = next);
   const strike = async (): Promise<void> => {

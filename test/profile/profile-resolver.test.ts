@@ -45,6 +45,7 @@ describe('resolving a profile', () => {
       retries: 2,
       budgets: {},
       headrooms: {},
+      switching: { policy: 'wait', drainMs: 30_000 },
       reload: 'manual',
       files: [],
       warnings: [],

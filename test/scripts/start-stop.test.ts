@@ -96,7 +96,7 @@ describe('npm start and npm stop', function () {
     mkdirSync(path.join(home, 'profiles'), { recursive: true });
     writeFileSync(path.join(home, 'profiles', 'second.yaml'), demo.replace('name: demo', 'name: second'));
     const headers = { 'content-type': 'application/json' };
-    const request = { method: 'POST', headers, body: '{"name":"second"}' };
+    const request = { method: 'POST', headers, body: '{"name":"second","wait":true}' };
     expect((await fetch(`http://127.0.0.1:${port}/v1/profiles/switch`, request)).status).to.equal(200);
 
     const same = await start('--profile', 'second');

@@ -116,6 +116,7 @@ export class SimGateway {
       ...{ receiver: this.receiver, gid, journal, clock: this.requestClock },
       pool: this.pool,
       profile: () => estate.profile,
+      crossing: () => undefined,
     });
     this.orchestra = sabotage.orchestra?.(orchestra) ?? orchestra;
   }

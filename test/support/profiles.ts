@@ -40,6 +40,7 @@ export function profileOf(models: readonly ModelSpec[], more: Partial<Profile> =
     retries: 2,
     budgets: {},
     headrooms: {},
+    switching: { policy: 'wait', drainMs: 30_000 },
     reload: 'manual',
     files: [],
     warnings: [],

@@ -1,0 +1,114 @@
+/** Switching profiles on a real gateway: under load, taken back, cut off by SIGKILL, and by the command line. */
+import { execFile } from 'node:child_process';
+import { mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import type { SwitchProgress } from '../../src/schema/profile-switch.js';
+import { dispose, makeHome, post, startProcess, until, type GatewayProcess } from '../support/gateway.js';
+import { demoModel, modelsDirectory, type DemoRole } from '../support/models.js';
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const ROLES: readonly DemoRole[] = [
+  ...(['router', 'fast', 'general', 'coder', 'reasoner', 'planner', 'critic', 'summarizer'] as const),
+  ...(['embedder', 'reranker'] as const),
+];
+
+interface Model {
+  readonly name: string;
+  readonly pid: number | null;
+  readonly state: string;
+}
+interface Status {
+  readonly profile: { readonly name: string };
+  readonly models: readonly Model[];
+  readonly switch: SwitchProgress;
+  readonly nodes: readonly { readonly ledger: readonly { readonly heldBytes: number }[] }[];
+}
+interface Answer {
+  readonly status: number;
+  readonly model: string;
+  readonly code?: string;
+}
+
+const statusOf = async (gateway: GatewayProcess): Promise<Status> =>
+  (await (await fetch(`${gateway.url}/v1/status`)).json()) as Status;
+const switchTo = (gateway: GatewayProcess, name: string, more: object = {}): Promise<Response> =>
+  post(`${gateway.url}/v1/profiles/switch`, { name, wait: true, ...more });
+
+async function ask(gateway: GatewayProcess, model: string): Promise<Answer> {
+  const response = await post(`${gateway.url}/v1/execute`, { task: 'Hello', model });
+  const body = (await response.json()) as { route?: { model: string }; error?: { code: string } };
+  const code = body.error?.code;
+  return { status: response.status, model: body.route?.model ?? model, ...(code === undefined ? {} : { code }) };
+}
+
+/** A home that has the demo models where the profiles look for them. */
+async function demoHome(): Promise<string> {
+  const home = await makeHome();
+  for (const role of ROLES) await demoModel(role);
+  await mkdir(join(home, 'models'));
+  await symlink(join(modelsDirectory, 'demo'), join(home, 'models/demo'));
+  return home;
+}
+
+describe('e2e: switching profiles', function () {
+  this.timeout(240_000);
+  let gateway: GatewayProcess;
+  before(async () => {
+    gateway = await startProcess({ args: ['--profile', 'demo'], home: await demoHome() });
+  });
+  after(dispose);
+
+  it('keeps what is the same, exchanges the rest, and loses no request that comes meanwhile', async () => {
+    const before = await statusOf(gateway);
+    const pidOf = ({ models }: Status, name: string): unknown => models.find((model) => model.name === name)?.pid;
+    const answers: Promise<Answer>[] = [];
+    const names = ['auto', 'router', 'fast', 'coder'];
+    let isOver = false;
+    const load = (async () => {
+      for (let count = 0; !isOver && count < 400; count++) {
+        answers.push(ask(gateway, names[count % names.length] ?? 'auto'));
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    })();
+    for (const name of ['demo-small', 'demo', 'demo-small']) {
+      expect((await switchTo(gateway, name)).status).to.equal(200);
+    }
+    isOver = true;
+    await load;
+    const all = await Promise.all(answers);
+    expect(all.filter(({ status }) => status !== 200)).to.deep.equal([]);
+    const after = await statusOf(gateway);
+    expect(after.profile.name).to.equal('demo-small');
+    expect(pidOf(after, 'router')).to.equal(pidOf(before, 'router'));
+    expect(pidOf(after, 'fast')).to.not.equal(pidOf(before, 'fast'));
+    expect(after.models.map(({ name }) => name)).to.deep.equal(['router', 'fast', 'coder', 'embedder']);
+    expect(await ask(gateway, 'general')).to.include({ status: 404, code: 'model_not_found' });
+  });
+
+  it('comes to its first ledger again', async () => {
+    const held = async (): Promise<number | undefined> => (await statusOf(gateway)).nodes[0]?.ledger[0]?.heldBytes;
+    await switchTo(gateway, 'demo');
+    const first = await held();
+    await switchTo(gateway, 'demo-small');
+    await switchTo(gateway, 'demo');
+    await until('the first ledger', async () => (await held()) === first);
+  });
+
+  it('is one command, with progress, a plan, and an exit code', async () => {
+    const cli = async (...words: string[]): Promise<{ stdout: string; stderr: string }> =>
+      promisify(execFile)(process.execPath, ['--import', 'tsx', CLI, '--url', gateway.url, ...words]);
+    const planned = await cli('switch', 'demo-small', '--dry-run');
+    expect(planned.stdout).to.contain('a switch to it now').and.to.contain('stays: router');
+    const done = await cli('switch', 'demo-small', '--drain', '5s');
+    expect(done.stdout).to.match(/^profile 'demo-small' is active, after /);
+    expect(done.stderr).to.contain("to 'demo-small': ");
+    const json = JSON.parse((await cli('switch', 'demo', '--json')).stdout) as SwitchProgress;
+    expect(json).to.deep.include({ state: 'stable', active: 'demo' });
+    const wrong = await cli('switch', 'nothing').catch((error: unknown) => error as { code: number; stderr: string });
+    expect(wrong).to.include({ code: 1 });
+    expect(wrong.stderr).to.contain("there is no profile 'nothing'");
+  });
+});
