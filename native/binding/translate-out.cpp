@@ -229,6 +229,7 @@ Napi::Object toJs(Napi::Env env, const EngineStats& stats) {
   object.Set("promptTokens", number(env, static_cast<double>(stats.promptTokens)));
   object.Set("generatedTokens", number(env, static_cast<double>(stats.generatedTokens)));
   object.Set("cachedTokens", number(env, static_cast<double>(stats.cachedTokens)));
+  object.Set("inPlaceTokens", number(env, static_cast<double>(stats.inPlaceTokens)));
   object.Set("prefixHits", number(env, static_cast<double>(stats.prefixHits)));
   object.Set("prefixBlocks", number(env, static_cast<double>(stats.prefixBlocks)));
   object.Set("prefixBytes", number(env, static_cast<double>(stats.prefixBytes)));
@@ -236,6 +237,7 @@ Napi::Object toJs(Napi::Env env, const EngineStats& stats) {
   auto cells = Napi::Object::New(env);
   cells.Set("counted", number(env, stats.cellsCounted));
   cells.Set("recounted", number(env, stats.cellsRecounted));
+  cells.Set("held", number(env, stats.cellsHeld));
   object.Set("cells", cells);
   object.Set("stalledMs", number(env, stats.stalledMs));
   return object;

@@ -33,11 +33,13 @@ EngineStats Counters::read() const {
   stats.promptTokens = promptTokens.load();
   stats.generatedTokens = generatedTokens.load();
   stats.cachedTokens = cachedTokens.load();
+  stats.inPlaceTokens = inPlaceTokens.load();
   stats.prefixHits = prefixHits.load();
   stats.parked = parked.load();
   const uint64_t both = cells.load();
   stats.cellsCounted = static_cast<uint32_t>(both >> 32);
   stats.cellsRecounted = static_cast<uint32_t>(both);
+  stats.cellsHeld = heldCells.load();
   const uint64_t since = busySinceMs.load();
   const uint64_t now = monotonicMs();
   stats.stalledMs = since == 0 || since > now ? 0 : static_cast<double>(now - since);

@@ -25,13 +25,6 @@ SchedulerLimits limitsOf(const ContextShape& shape, bool isAbortable) {
   return limits;
 }
 
-DecodeRow paddingRow(uint32_t slot) {
-  DecodeRow row;
-  row.slot = static_cast<llama_seq_id>(slot);
-  row.tokens.push_back(0);
-  return row;
-}
-
 }  // namespace
 
 DecodeLoop::DecodeLoop(LoopParts parts)
@@ -58,6 +51,7 @@ void DecodeLoop::run() {
       if (!active_.empty()) {
         fillHole();
         makeRoomForStep();
+        giveBackIdle();
         step();
       }
       if (active_.empty()) tellUntold();  // nothing is computed meanwhile
@@ -81,7 +75,8 @@ void DecodeLoop::recountCells() {
     held[i].cells = active_[i]->heldTokens();
     if (!books_.countsSharedOnce()) held[i].sharedCells = 0;
   }
-  parts_.counters.noteCells(cellsOf(held), books_.recount());
+  parts_.counters.noteCells(cellsOf(held) + holders_.cells(), books_.recount());
+  parts_.counters.heldCells.store(static_cast<uint32_t>(holders_.cells()));
 }
 
 void DecodeLoop::takeCommands() {
@@ -145,7 +140,7 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
   std::vector<SequencePtr> owners;
   for (const PlannedRow& one : call.rows) {
     if (one.padding) {
-      rows.push_back(paddingRow(*one.padding));
+      rows.push_back(paddingRow(*one.padding, call, planned));
       owners.push_back(nullptr);
       continue;
     }
@@ -177,11 +172,16 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
   if (outcome == Decoder::Outcome::Done) {
     for (size_t i = 0; i < rows.size(); ++i) pass(owners[i], rows[i]);
   }
+  // Not expected where cells are counted; a sliding window has cells that we do not count.
+  if (outcome == Decoder::Outcome::NoRoom && !holders_.empty()) {
+    while (const std::optional<uint32_t> slot = holders_.oldest()) dropHolder(*slot);
+    return endTold();
+  }
   const bool hadNeighbours = active_.size() > 1;
   endTold();
   if (outcome == Decoder::Outcome::Stopped) return;  // the next step plans the neighbours again
   if (outcome == Decoder::Outcome::NoRoom && hadNeighbours) {
-    // Not expected where cells are counted; a sliding window has cells that we do not count. An end makes room too.
+    // An end makes room too.
     if (active_.size() > 1) park(active_[*whoGivesWay(claims())]);
     return;
   }
@@ -205,7 +205,7 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
 void DecodeLoop::removePadding(std::vector<DecodeRow>& rows, std::vector<SequencePtr>& owners) {
   for (size_t i = rows.size(); i-- > 0;) {
     if (owners[i]) continue;
-    llama_memory_seq_rm(memory_, rows[i].slot, -1, -1);
+    llama_memory_seq_rm(memory_, rows[i].slot, rows[i].firstPosition, -1);
     rows.erase(rows.begin() + static_cast<ptrdiff_t>(i));
     owners.erase(owners.begin() + static_cast<ptrdiff_t>(i));
   }
@@ -227,8 +227,9 @@ void DecodeLoop::finish(const SequencePtr& sequence, FinishedRow row) {
 
 void DecodeLoop::leave(const SequencePtr& sequence, bool intact) {
   if (sequence->slot != Sequence::kNoSlot) {
-    if (!parts_.signal.closing.load()) cache_.left(*sequence, intact);
-    leaveSlot(sequence);
+    const bool goesOn = !parts_.signal.closing.load();
+    if (goesOn) cache_.left(*sequence, intact);
+    leaveSlot(sequence, goesOn && intact ? staysBehind(*sequence) : 0);
   } else {
     waiting_.erase(std::find(waiting_.begin(), waiting_.end(), sequence));
     parts_.counters.waiting.fetch_sub(1);

@@ -1,6 +1,6 @@
 // Internal: the thread of a generating engine: take commands, plan, decode, sample, emit. The only place that touches
-// the context's memory. Who has a slot is in decode-seats.cpp, what a computed step leads to in decode-tokens.cpp, the
-// rest in decode-loop.cpp.
+// the context's memory. Who has a slot is in decode-seats.cpp, what finished sequences leave there in
+// decode-holders.cpp, what a computed step leads to in decode-tokens.cpp, the rest in decode-loop.cpp.
 #pragma once
 
 #include <memory>
@@ -53,6 +53,11 @@ class DecodeLoop : public Loop {
   void admitWaiting();
   bool makeRoomFor(const Sequence& sequence);
   void makeRoomForStep();
+  void giveBack(uint64_t wantedCells);
+  void giveBackIdle();
+  void dropHolder(uint32_t slot);
+  bool cutSlot(uint32_t slot, uint32_t tokens);
+  bool goOnFrom(uint32_t slot, uint32_t tokens);
   bool seat(const SequencePtr& sequence, const Sequence* copyFrom);
   void park(SequencePtr sequence);  // by value: it leaves the list that it may come from
   void fanOut(const SequencePtr& leader);
@@ -74,7 +79,9 @@ class DecodeLoop : public Loop {
   void finish(const SequencePtr& sequence, FinishedRow row);
   void fail(const SequencePtr& sequence, const Error& error);
   void leave(const SequencePtr& sequence, bool intact);
-  void leaveSlot(const SequencePtr& sequence);
+  void leaveSlot(const SequencePtr& sequence, uint32_t holds = 0);
+  uint32_t staysBehind(const Sequence& leaving) const;
+  DecodeRow paddingRow(uint32_t slot, const PlannedCall& call, const std::vector<SequencePtr>& planned);
   void conclude(const SequencePtr& sequence, FinishedRow row);
   void endAll();
   void becomeIdle();
@@ -91,6 +98,7 @@ class DecodeLoop : public Loop {
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside
   std::vector<SequencePtr> active_;   // have a slot
+  Holders holders_;                   // what is left in slots that nobody has
   std::vector<Seat> settled_;         // no move makes these better
   TaskPool samplers_;
   std::vector<Untold> untold_;

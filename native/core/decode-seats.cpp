@@ -19,6 +19,7 @@ std::vector<Seat> DecodeLoop::seats() const {
     const bool stays = view.generating() && view.budgetTokens >= limits_.minTokensToMove;
     seats[view.slot] = {true, sequence->space(), stays, 0};
   }
+  for (const Holder& holder : holders_.all()) seats[holder.slot].heldSince = holder.lastUse;
   return seats;
 }
 
@@ -31,7 +32,7 @@ void DecodeLoop::admitWaiting() {
   for (const SequencePtr& sequence : candidates) wanted.push_back(sequence->claim());
   for (size_t next : admissionOrder(wanted)) {
     Sequence& candidate = *candidates[next];
-    if (candidate.doneTokens == 0 && cache_.shouldWait(candidate, active_)) continue;
+    if (candidate.doneTokens == 0 && cache_.shouldWait(candidate, active_, holders_)) continue;
     if (!makeRoomFor(candidate) || !seat(candidates[next], nullptr)) return;
   }
 }
@@ -54,18 +55,28 @@ bool DecodeLoop::makeRoomFor(const Sequence& sequence) {
 }
 
 void DecodeLoop::makeRoomForStep() {
-  for (std::vector<Claim> running = claims(); !holds(running, room_); running = claims()) {
+  std::vector<Claim> running = claims();
+  for (; !holds(running, room_); running = claims()) {
     const std::optional<size_t> one = whoGivesWay(running);
-    if (!one) return;
+    if (!one) break;
     park(active_[*one]);
   }
+  giveBack(cellsOf(running));
 }
 
 // Gives a waiting sequence a slot, with what it had computed or what `copyFrom` has. False when the cells do not
 // suffice after all: it goes on waiting.
 bool DecodeLoop::seat(const SequencePtr& sequence, const Sequence* copyFrom) {
-  const std::optional<uint32_t> slot = chooseSeat(seats(), sequence->space(), limits_);
+  std::optional<uint32_t> slot = chooseSeat(seats(), sequence->space(), limits_);
   if (!slot) return false;
+  PrefixCache::InPlace inPlace;
+  if (sequence->doneTokens == 0) inPlace = cache_.inPlace(*sequence, holders_, holders_.in(*slot) == nullptr);
+  if (inPlace.tokens > 0) slot = inPlace.slot;
+  const bool goesOn = inPlace.tokens > 0 && goOnFrom(*slot, inPlace.tokens);
+  dropHolder(*slot);
+  std::vector<Claim> all = claims();
+  all.push_back(sequence->claim());
+  giveBack(cellsOf(all));
   const auto id = static_cast<llama_seq_id>(*slot);
   try {
     if (copyFrom != nullptr) copyAcross(parts_.context, copyFrom->slot, {id});
@@ -83,7 +94,11 @@ bool DecodeLoop::seat(const SequencePtr& sequence, const Sequence* copyFrom) {
   if (active_.empty()) parts_.counters.busySinceMs.store(monotonicMs());
   sequence->slot = id;
   sequence->waitedSteps = 0;
-  if (sequence->doneTokens == 0) cache_.start(*sequence);
+  if (goesOn) {
+    cache_.startInPlace(*sequence, inPlace.tokens);
+  } else if (sequence->doneTokens == 0) {
+    cache_.start(*sequence);
+  }
   active_.push_back(sequence);
   parts_.counters.waiting.fetch_sub(1);
   parts_.counters.running.fetch_add(1);
@@ -96,8 +111,13 @@ bool DecodeLoop::seat(const SequencePtr& sequence, const Sequence* copyFrom) {
   return true;
 }
 
-void DecodeLoop::leaveSlot(const SequencePtr& sequence) {
-  llama_memory_seq_rm(memory_, sequence->slot, -1, -1);
+void DecodeLoop::leaveSlot(const SequencePtr& sequence, uint32_t holds) {
+  const auto slot = static_cast<uint32_t>(sequence->slot);
+  if (holds > 0 && cutSlot(slot, holds)) {
+    holders_.add(slot, sequence->space(), sequence->beginning(holds));
+  } else {
+    llama_memory_seq_rm(memory_, sequence->slot, -1, -1);
+  }
   sequence->slot = Sequence::kNoSlot;
   active_.erase(std::find(active_.begin(), active_.end(), sequence));
   parts_.counters.running.fetch_sub(1);
@@ -155,6 +175,7 @@ void DecodeLoop::fillHole() {
     settled_ = std::move(now);
     return;
   }
+  dropHolder(move->to);
   const auto from = static_cast<llama_seq_id>(move->from);
   const auto to = static_cast<llama_seq_id>(move->to);
   if (parts_.model.isAbortable()) {

@@ -89,12 +89,14 @@ struct EngineStats {
   uint64_t promptTokens = 0;
   uint64_t generatedTokens = 0;
   uint64_t cachedTokens = 0;
+  uint64_t inPlaceTokens = 0;
   uint64_t prefixHits = 0;
   uint64_t prefixBlocks = 0;
   uint64_t prefixBytes = 0;
   uint64_t parked = 0;
   uint32_t cellsCounted = 0;
   uint32_t cellsRecounted = 0;
+  uint32_t cellsHeld = 0;
   double stalledMs = 0;
 };
 

@@ -264,8 +264,9 @@ ContextShape shapeContext(const LoadSettings& settings, const GgufSummary& file,
     shape.outputs = shape.batchTokens;
     return shape;
   }
-  const bool unifiedDefault = onGpu && (gpuKind == "metal" || gpuKind == "vulkan");
-  shape.unified = settings.unified.value_or(unifiedDefault);
+  const bool skipsMasked = onGpu && (gpuKind == "metal" || gpuKind == "vulkan");
+  shape.unified = settings.unified.value_or(skipsMasked);
+  shape.scansIdleCells = shape.unified && !skipsMasked;
   shape.sharedTokens = sharedTokens(settings, shape);
   shape.sequences = shape.slots;
   shape.cells =

@@ -65,6 +65,7 @@ struct ContextShape {
   bool allOnCpu = true;
   uint64_t prefixCacheBytes = 0;  // 0: no prefix cache
   bool reuseGenerated = true;     // it keeps answers too
+  bool scansIdleCells = false;    // slots share the cells, and those that nobody computes with cost time all the same
 
   uint32_t sharedTokens = 0;  // of all slots together, where slots that share the cells may hold more than their part
 

@@ -43,15 +43,62 @@ uint32_t PrefixCache::usable(const Sequence& sequence, uint32_t known) const {
   return usablePrefix(grid_, known, sequence.promptTokens());
 }
 
-bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>& active) {
+// Behind a state that cannot be cut, only its very end is good.
+uint32_t PrefixCache::usable(const Sequence& newcomer, const Holder& holder) const {
+  if (newcomer.space() != holder.space) return 0;
+  const uint32_t common = commonPrefix(newcomer.prompt(), holder.tokens);
+  if (blocks_) return usable(newcomer, common);
+  return common == holder.tokens.size() && common < newcomer.promptTokens() ? common : 0;
+}
+
+uint32_t PrefixCache::ready(const Sequence& newcomer) const {
+  return states_ ? states_->ready(newcomer) : usable(newcomer, known(newcomer.space(), newcomer.prompt()));
+}
+
+PrefixCache::InPlace PrefixCache::inPlace(const Sequence& newcomer, const Holders& holders, bool canSpare) const {
+  InPlace best;
+  if (!serves(newcomer)) return best;
+  uint32_t bestLoss = 0;
+  for (const Holder& holder : holders.all()) {
+    const uint32_t tokens = usable(newcomer, holder);
+    const auto loss = static_cast<uint32_t>(holder.tokens.size()) - tokens;
+    if (tokens == 0 || tokens < best.tokens || (tokens == best.tokens && loss >= bestLoss)) continue;
+    best = {holder.slot, tokens};
+    bestLoss = loss;
+  }
+  if (best.tokens == 0) return best;
+  const uint32_t elsewhere = ready(newcomer);
+  const bool isSpared = canSpare && best.tokens == elsewhere && bestLoss > best.tokens;
+  return best.tokens < elsewhere || isSpared ? InPlace{} : best;
+}
+
+void PrefixCache::startInPlace(Sequence& newcomer, uint32_t tokens) {
+  newcomer.cachedTokens = tokens;
+  newcomer.doneTokens = tokens;
+  counters_.prefixHits.fetch_add(1);
+  counters_.cachedTokens.fetch_add(tokens);
+  counters_.inPlaceTokens.fetch_add(tokens);
+}
+
+uint32_t PrefixCache::worthHolding(const Sequence& leaving) const {
+  if (!serves(leaving)) return 0;
+  const uint32_t kept = keepable(leaving);
+  if (blocks_) return kept / grid_.blockTokens * grid_.blockTokens;
+  // As for states in host memory: where the answer ended, or a chunk.
+  if (kept != leaving.heldTokens()) return 0;
+  return leaving.decodedTokens > 0 || kept % grid_.chunkTokens == 0 ? kept : 0;
+}
+
+bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>& active, const Holders& holders) {
   if (!serves(newcomer)) return false;
   if (newcomer.leaderId != 0) {
     const Sequence* leader = findById(active, newcomer.leaderId);
     if (leader != nullptr && !leader->cancelled.load() && leader->doneTokens < newcomer.leaderTokens) return true;
     newcomer.leaderId = 0;  // it has passed, or will never: another one may be ahead
   }
-  if (states_) return states_->shouldWait(newcomer, active);
-  const uint32_t ready = usable(newcomer, known(newcomer.space(), newcomer.prompt()));
+  const uint32_t here = inPlace(newcomer, holders, false).tokens;
+  if (states_) return states_->shouldWait(newcomer, active, here);
+  const uint32_t known = std::max(ready(newcomer), here);
   uint32_t leaderTokens = 0;
   uint32_t leaderId = 0;
   for (const SequencePtr& one : active) {
@@ -61,7 +108,7 @@ bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>&
     leaderTokens = shared;
     leaderId = one->id;
   }
-  if (leaderTokens <= ready) return false;
+  if (leaderTokens <= known) return false;
   newcomer.leaderId = leaderId;
   newcomer.leaderTokens = leaderTokens;
   return true;

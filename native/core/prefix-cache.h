@@ -1,8 +1,8 @@
 // Internal: what one engine remembers of the prompts it has computed: blocks of their cache in host memory, and the
 // sequences that run. Decides who waits for whom, fills the slot of a newcomer, and keeps what a sequence leaves
-// behind. The cache of generated tokens has other bits than a prefill of them would give: whether they are kept is the
-// caller's choice. Each block is copied in the step that completes it, so no end of a long sequence stops the others.
-// Decode thread only, but for `store`.
+// behind; also how much of it may stay in its slot, and who may go on from there. The cache of generated tokens has
+// other bits than a prefill of them would give: whether they are kept is the caller's choice. Each block is copied in
+// the step that completes it, so no end of a long sequence stops the others. Decode thread only, but for `store`.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "counters.h"
+#include "holders.h"
 #include "kv-blocks.h"
 #include "load-settings.h"
 #include "prefix-match.h"
@@ -29,7 +30,19 @@ class PrefixCache {
 
   // True while one of `active` computes what `newcomer` could take over from it: it should not get a slot yet. Cheap to
   // ask again at every step.
-  bool shouldWait(Sequence& newcomer, const std::vector<SequencePtr>& active);
+  bool shouldWait(Sequence& newcomer, const std::vector<SequencePtr>& active, const Holders& holders);
+
+  // What one of `holders` has for `newcomer` that is worth more than a slot of its own and what is in host memory. A
+  // holder that would lose more than it gives is spared if `canSpare`.
+  struct InPlace {
+    uint32_t slot = 0;
+    uint32_t tokens = 0;  // 0: nothing
+  };
+  InPlace inPlace(const Sequence& newcomer, const Holders& holders, bool canSpare) const;
+  // After the slot of `newcomer` has been cut down to `tokens`.
+  void startInPlace(Sequence& newcomer, uint32_t tokens);
+  // Tokens of `leaving` that are worth their cells in its slot; what is behind them must go. 0: nothing.
+  uint32_t worthHolding(const Sequence& leaving) const;
 
   // Fills the empty slot that `newcomer` has just got with the longest prefix known, and sets its doneTokens and
   // cachedTokens. Never throws; a block that is damaged is dropped and computed again.
@@ -47,6 +60,8 @@ class PrefixCache {
  private:
   bool serves(const Sequence& sequence) const { return store_ && sequence.cachesPrompt(); }
   uint32_t usable(const Sequence& sequence, uint32_t known) const;
+  uint32_t usable(const Sequence& newcomer, const Holder& holder) const;
+  uint32_t ready(const Sequence& newcomer) const;
   uint32_t known(uint64_t space, const PrefixTokens& tokens) const;
   uint32_t keepable(const Sequence& sequence) const;
   std::vector<PrefixBlock> take(const Sequence& newcomer);

@@ -27,10 +27,15 @@ PrefixSnapshots::Pointer WholeStates::find(const Sequence& newcomer) const {
   return store_->snapshots.find(newcomer.space(), newcomer.prompt());
 }
 
-bool WholeStates::shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active) {
-  const PrefixSnapshots::Pointer ready = find(newcomer);
+uint32_t WholeStates::ready(const Sequence& newcomer) const {
+  const PrefixSnapshots::Pointer snapshot = find(newcomer);
+  return snapshot ? static_cast<uint32_t>(snapshot->tokens.size()) : 0;
+}
+
+bool WholeStates::shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active,
+                             uint32_t inPlace) {
   std::shared_ptr<Sequence> leader;
-  newcomer.leaderTokens = ready ? static_cast<uint32_t>(ready->tokens.size()) : 0;
+  newcomer.leaderTokens = std::max(ready(newcomer), inPlace);
   for (const std::shared_ptr<Sequence>& one : active) {
     if (!one->cachesPrompt() || one->cancelled.load() || one->space() != newcomer.space()) continue;
     const uint32_t common = commonPrefix(newcomer.prompt(), one->prompt());

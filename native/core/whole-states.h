@@ -40,7 +40,10 @@ class WholeStates {
 
   // True when one of `active` is about to pass the end of a chunk up to which it is equal to `newcomer`, and nothing as
   // good is there: sets its leader, and has the state kept when the leader gets there.
-  bool shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active);
+  // `inPlace`: what a slot has for it.
+  bool shouldWait(Sequence& newcomer, const std::vector<std::shared_ptr<Sequence>>& active, uint32_t inPlace);
+  // Tokens of the longest state that `newcomer` could start from.
+  uint32_t ready(const Sequence& newcomer) const;
   // Fills the empty slot of `newcomer`. Throws Failure internal; the slot is empty then.
   void start(Sequence& newcomer);
   // After each chunk of a prompt.

@@ -129,7 +129,7 @@ TEST("prefix cache: one that does not want it neither reads nor feeds it") {
   CHECK_EQUAL(driver.waitFinished(driver.submit(closed)).cachedTokens, 0u);
 }
 
-TEST("prefix cache: stays inside its budget, and one too small for anything is as good as none") {
+TEST("prefix cache: stays inside its budget, and one too small for anything keeps nothing in host memory") {
   Driver driver(options(1, 600000));
   for (uint32_t i = 0; i < 12; ++i) {
     driver.waitFinished(driver.submit(request(0, 500, i, 1)));
@@ -137,6 +137,7 @@ TEST("prefix cache: stays inside its budget, and one too small for anything is a
   }
   Driver tight(options(1, 1000));
   tight.waitFinished(tight.submit(request(600, 647, 0, 1)));
+  tight.waitFinished(tight.submit(request(0, 647, 3, 1)));
   CHECK_EQUAL(tight.waitFinished(tight.submit(request(600, 647, 0, 1))).cachedTokens, 0u);
   CHECK_EQUAL(tight.engine().stats().prefixBytes, 0u);
 }

@@ -171,7 +171,8 @@ TEST("choices: each says what it would say alone, and the prompt is computed onc
   for (const char* model : kModels) {
     for (const char* layout : {"split", "unified"}) {
       for (const double count : {4, 2}) {  // two of the four wait with a copy of the prompt
-        const LoadOptions options = slots(model, count, 4 * 512, layout);
+        LoadOptions options = slots(model, count, 4 * 512, layout);
+        options.prefixCacheBytes = 0;  // what is left in shared cells changes where others lie, and so the last digits
         SequenceRequest request = talk(3, 30);
         request.temperature = 2;
         request.seed = 4294967294.0;
@@ -262,9 +263,10 @@ TEST("seats: the cells in use are those of llama.cpp's own books, shared ones on
         return isOver && stats.running == 0;
       });
       CHECK(most > 62);
-      // Whoever hears of the end finds the books closed.
-      CHECK_EQUAL(driver.engine().stats().cellsCounted, 0u);
-      CHECK_EQUAL(driver.engine().stats().cellsRecounted, 0u);
+      // Whoever hears of the end finds the books closed: what is in use still is nobody's.
+      const EngineStats stats = driver.engine().stats();
+      CHECK_EQUAL(stats.cellsCounted, stats.cellsRecounted);
+      CHECK_EQUAL(stats.cellsHeld, stats.cellsCounted);
     }
   }
 }

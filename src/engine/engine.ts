@@ -84,7 +84,8 @@ export interface LoadOptions {
   readonly measuredChunkTokens?: number;
   /**
    * Host memory that the cache of prompt prefixes may grow to, 0 (off) … 2^40. Default: 1 GiB, or a sixteenth of the
-   * machine's memory (or cgroup's limit) where that is less. Taken as prompts come, so no load is refused for it.
+   * machine's memory (or cgroup's limit) where that is less. Taken as prompts come, so no load is refused for it. Off means
+   * that nothing stays in the slot of a finished sequence either.
    */
   readonly prefixCacheBytes?: number;
   /**
@@ -275,6 +276,8 @@ export interface EngineStats {
   readonly parked: number;
   /** Prompt tokens that were taken over from earlier sequences, by `prefixHits` sequences. */
   readonly cachedTokens: number;
+  /** Of `cachedTokens`, those that were still in the cache of a slot, where nothing had to be copied. */
+  readonly inPlaceTokens: number;
   readonly prefixHits: number;
   /** What the prefix cache holds in host memory now. */
   readonly prefixBlocks: number;
@@ -282,9 +285,10 @@ export interface EngineStats {
   /**
    * Cells of the KV cache in use after the last step: what the engine counts itself, and what llama.cpp's own books say.
    * They never differ; if they did, the first difference would stay here. Models without cells of their own for every
-   * position (recurrent ones) count positions.
+   * position (recurrent ones) count positions. `held` of them are left over from finished sequences, for prompts that go on
+   * from there; they are free for everybody who needs them.
    */
-  readonly cells: { readonly counted: number; readonly recounted: number };
+  readonly cells: { readonly counted: number; readonly recounted: number; readonly held: number };
   /** Milliseconds since the last finished decode step, while work is there; 0 when idle. */
   readonly stalledMs: number;
 }

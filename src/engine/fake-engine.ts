@@ -211,7 +211,7 @@ export class FakeEngine implements Engine {
 
   private countCells(): EngineStats['cells'] {
     const counted = this.running.reduce((sum, one) => sum + one.prefilled + Math.max(0, one.generated - 1), 0);
-    return { counted, recounted: counted };
+    return { counted, recounted: counted, held: 0 };
   }
 
   private promptOf(prompt: Prompt): readonly number[] {

@@ -48,10 +48,11 @@ export class FakePrefixes {
     while (this.bytes() > this.budgetBytes) this.runs.shift();
   }
 
-  stats(): Pick<EngineStats, 'cachedTokens' | 'prefixHits' | 'prefixBlocks' | 'prefixBytes'> {
+  /** Nothing stays in a slot. */
+  stats(): Pick<EngineStats, 'cachedTokens' | 'inPlaceTokens' | 'prefixHits' | 'prefixBlocks' | 'prefixBytes'> {
     const prefixBytes = this.bytes();
     const prefixBlocks = prefixBytes / BYTES_PER_TOKEN / FAKE_BLOCK_TOKENS;
-    return { cachedTokens: this.cachedTokens, prefixHits: this.hits, prefixBlocks, prefixBytes };
+    return { cachedTokens: this.cachedTokens, inPlaceTokens: 0, prefixHits: this.hits, prefixBlocks, prefixBytes };
   }
 
   /** As `Engine.savePrefixes`; `model` is what a file belongs to. */

@@ -20,7 +20,7 @@ const show = ({ options, report }: Round): void => {
   const { tasks, finished, cancelled, tokens, stats } = report;
   process.stdout.write(
     `${JSON.stringify(options)}: ${tasks} tasks, ${finished} finished, ${cancelled} cancelled, ${tokens} tokens, ` +
-      `${stats.cachedTokens} of prompts taken over, ${stats.parked} put aside\n`,
+      `${stats.cachedTokens} of prompts taken over (${stats.inPlaceTokens} in place), ${stats.parked} put aside\n`,
   );
 };
 try {
