@@ -110,7 +110,7 @@ describe('e2e: what a profile says', function () {
     await until('the valid edit', async () => (await active()).edit?.state === 'waiting');
     expect((await active()).edit?.plan?.fits).to.equal(true);
     expect((await ask({ model: 'short' })).usage.completion_tokens).to.equal(4);
-    expect((await post(`${gateway.url}/v1/profiles/reload`, {})).status).to.equal(200);
+    expect((await post(`${gateway.url}/v1/profiles/reload`, { wait: true })).status).to.equal(200);
     expect((await active()).edit).to.equal(null);
     expect((await ask({ model: 'short' })).usage.completion_tokens).to.equal(2);
   });
