@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "chunk-choice.h"
 #include "log-hub.h"
 
 namespace llamaestro {
@@ -35,7 +36,9 @@ DecodeLoop::DecodeLoop(LoopParts parts)
       cache_(parts_.context, parts_.shape, parts_.counters),
       books_(parts_.context, parts_.shape.slots),
       mailbox_(kMaxWaitingSequences + kMaxSlots),
-      samplers_(std::max(1u, std::min(parts_.samplingThreads, parts_.shape.slots)) - 1) {}
+      samplers_(std::max(1u, std::min(parts_.samplingThreads, parts_.shape.slots)) - 1) {
+  limits_.pieceTokens = cache_.pieceTokens();
+}
 
 bool DecodeLoop::post(std::shared_ptr<Sequence> sequence) {
   return mailbox_.post(std::move(sequence)) == Mailbox<SequencePtr>::Post::Taken;
@@ -121,6 +124,7 @@ void DecodeLoop::step() {
   const uint64_t beganMs = monotonicMs();
   const std::vector<SequencePtr> planned = active_;
   const std::vector<SlotView> views = viewsOfTurn();
+  limits_.besideTokens = pace_.tokensWithin(kMaxChunkMs);
   for (const SequencePtr& sequence : planned) ++sequence->waitedSteps;
   for (const SequencePtr& sequence : waiting_) ++sequence->waitedSteps;
   for (const PlannedCall& call : planCalls(views, limits_)) {
@@ -167,6 +171,9 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
       parts_.sink.publish();
     }
   });
+  if (isLong && outcome == Decoder::Outcome::Done) {
+    pace_.note(call.tokens(), static_cast<double>(parts_.decoder.lastMs()));
+  }
   removePadding(rows, owners);
   tellUntold();
   if (outcome == Decoder::Outcome::Done) {

@@ -12,6 +12,7 @@
 #include "cell-books.h"
 #include "loop.h"
 #include "mailbox.h"
+#include "prefill-pace.h"
 #include "prefix-cache.h"
 #include "seat-choice.h"
 #include "sequence.h"
@@ -94,6 +95,7 @@ class DecodeLoop : public Loop {
   PrefixCache cache_;
   CellBooks books_;
   AdapterTurns turns_;
+  PrefillPace pace_;
   std::optional<uint64_t> appliedSpace_;  // whose adapters the context has
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside

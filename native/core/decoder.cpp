@@ -84,12 +84,15 @@ Decoder::Outcome Decoder::decode(std::vector<DecodeRow>& rows, const std::functi
   const Turn turn(lock_);
   seenChanges_ = signal_.changes.load() - 1;
   computing_ = true;
+  const uint64_t beganMs = monotonicMs();
   const int32_t code = llama_decode(context_, batch_.raw());
   if (code == 0 && meanwhile) meanwhile();
   if (code == 0) llama_synchronize(context_);
   computing_ = false;
   counters_.steps.fetch_add(1);
-  counters_.busySinceMs.store(monotonicMs());
+  const uint64_t nowMs = monotonicMs();
+  counters_.busySinceMs.store(nowMs);
+  lastMs_ = nowMs - beganMs;
   if (code == 2) {
     removeRows(rows);
     return Outcome::Stopped;

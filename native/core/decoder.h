@@ -41,6 +41,9 @@ class Decoder {
   // sequences. `meanwhile` is called when the device has the work, and before it is done where it works by itself.
   Outcome decode(std::vector<DecodeRow>& rows, const std::function<void()>& meanwhile = {});
 
+  // What the last decode took, without the wait for its turn.
+  uint64_t lastMs() const { return lastMs_; }
+
   // True when the cancelled part of the rows under way is worth stopping for, or everything ends.
   bool shouldStop();
 
@@ -58,6 +61,7 @@ class Decoder {
   const std::vector<DecodeRow>* current_ = nullptr;
   uint32_t seenChanges_ = 0;
   bool computing_ = false;
+  uint64_t lastMs_ = 0;
 };
 
 }  // namespace llamaestro

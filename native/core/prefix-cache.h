@@ -54,6 +54,9 @@ class PrefixCache {
   // Before the slot of `leaving` is cleared; `intact`: it did not end with an error. Never throws.
   void left(const Sequence& leaving, bool intact);
 
+  // Multiples at which a chunk may be cut without a change of bits, into pieces that are no smaller; 0: nowhere.
+  uint32_t pieceTokens() const { return blocks_ && grid_.blockTokens < grid_.chunkTokens ? grid_.blockTokens : 0; }
+
   // For prefix files, from any thread; null when nothing is kept.
   std::shared_ptr<PrefixStore> store() const { return store_; }
 

@@ -10,9 +10,12 @@ namespace {
 // A prompt gains this share of a chunk per step it waits, so that a stream of short ones cannot starve it.
 constexpr uint32_t kAgeingShare = 4;
 
-uint32_t nextChunk(const SlotView& view, uint32_t chunkTokens) {
+// At most a chunk, and no more than `budget` where it can be cut.
+uint32_t nextChunk(const SlotView& view, uint32_t chunkTokens, uint32_t pieceTokens, uint32_t budget) {
   const uint32_t boundary = (view.doneTokens / chunkTokens + 1) * chunkTokens;
-  return std::min(boundary, view.totalTokens) - view.doneTokens;
+  const uint32_t rest = std::min(boundary, view.totalTokens) - view.doneTokens;
+  if (pieceTokens == 0 || rest <= budget || rest < 2 * pieceTokens) return rest;
+  return std::min(budget, rest - pieceTokens) / pieceTokens * pieceTokens;
 }
 
 PlannedRow prefillRow(const std::vector<SlotView>& views, uint32_t view, uint32_t count) {
@@ -93,11 +96,14 @@ std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const Sch
   }
   appendCalls(views, std::move(generating), limits, calls);
 
-  const uint32_t budget = std::min(limits.chunkTokens, limits.batchTokens);
+  const uint32_t chunk = std::min(limits.chunkTokens, limits.batchTokens);
+  const bool somebodyWaits = std::any_of(views.begin(), views.end(), [](const SlotView& v) { return v.generating(); });
+  const bool isCut = limits.pieceTokens > 0 && somebodyWaits;
+  const uint32_t budget = isCut ? std::max(limits.pieceTokens, std::min(chunk, limits.besideTokens)) : chunk;
   uint32_t planned = 0;
   std::vector<PlannedRow> prompts;
   for (uint32_t view : prefillOrder(views, limits)) {
-    const uint32_t count = nextChunk(views[view], budget);
+    const uint32_t count = nextChunk(views[view], chunk, limits.pieceTokens, budget);
     if (planned > 0 && planned + count > budget) continue;
     planned += count;
     prompts.push_back(prefillRow(views, view, count));

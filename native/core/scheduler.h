@@ -44,10 +44,13 @@ struct SchedulerLimits {
   bool alone = false;            // one sequence a call
   uint32_t minTokensToMove = 8;  // a move pays when the sequence may still generate this many
   uint32_t mostPadding = 2;      // as many tokens more in a call cost no more than a second call
+  uint32_t pieceTokens = 0;      // set: a chunk cut at multiples of it, into none smaller, keeps its bits
+  uint32_t besideTokens = 256;   // most prompt tokens of a step beside a generating sequence, where chunks can be cut
 };
 
 // Of those whose turn it is: first every generating sequence, one token each; then prompts, shortest remainder first
-// with ageing, until a chunk's worth of tokens is planned (the first always gets its chunk). In the split layout a call
+// with ageing, until a chunk's worth of tokens is planned (the first always gets its chunk, or the piece of it that may
+// be computed beside generating sequences). In the split layout a call
 // holds equal counts and consecutive slots only, because llama.cpp would cut it into several ubatches otherwise; where
 // few slots are missing between generating ones, they are padded.
 std::vector<PlannedCall> planCalls(const std::vector<SlotView>& views, const SchedulerLimits& limits);

@@ -1,5 +1,9 @@
 #include "scheduler.h"
+
+#include <algorithm>
+
 #include "harness.h"
+#include "prefill-pace.h"
 
 using namespace llamaestro;
 
@@ -90,6 +94,52 @@ TEST("scheduler: chunks end on the grid and only the last one asks for output") 
   CHECK_EQUAL(say({prompt(0, 64, 200)}, kSplit), "0:64..128");
   CHECK_EQUAL(say({prompt(0, 192, 200)}, kSplit), "0:192..200!");
   CHECK_EQUAL(say({prompt(0, 10, 200)}, kSplit), "0:10..64");
+}
+
+TEST("scheduler: beside generating sequences a chunk is cut to what they may wait for, alone it is not") {
+  SchedulerLimits limits{256, 256, false};
+  limits.pieceTokens = 64;
+  limits.besideTokens = 150;
+  CHECK_EQUAL(say({running(0), prompt(1, 0, 700)}, limits), "0 | 1:0..128");
+  CHECK_EQUAL(say({running(0), prompt(1, 128, 700)}, limits), "0 | 1:128..256");
+  CHECK_EQUAL(say({prompt(1, 0, 700)}, limits), "1:0..256");
+  // A piece of less than 64 would have other bits.
+  CHECK_EQUAL(say({running(0), prompt(1, 512, 700)}, limits), "0 | 1:512..576");
+  CHECK_EQUAL(say({running(0), prompt(1, 576, 700)}, limits), "0 | 1:576..700!");
+  CHECK_EQUAL(say({running(0), prompt(1, 0, 30), prompt(2, 0, 700)}, limits), "0 | 1:0..30!");
+  limits.besideTokens = 0;
+  CHECK_EQUAL(say({running(0), prompt(1, 0, 700)}, limits), "0 | 1:0..64");
+  CHECK_EQUAL(say({running(0), prompt(1, 0, 100)}, limits), "0 | 1:0..100!");
+  limits.pieceTokens = 0;
+  CHECK_EQUAL(say({running(0), prompt(1, 0, 700)}, limits), "0 | 1:0..256");
+}
+
+TEST("scheduler: pieces of a chunk are never small, whatever the time allows") {
+  SchedulerLimits limits{256, 256, false};
+  limits.pieceTokens = 64;
+  for (uint32_t total = 1; total <= 600; ++total) {
+    for (limits.besideTokens = 0; limits.besideTokens <= 300; limits.besideTokens += 50) {
+      uint32_t done = 0;
+      while (done < total) {
+        const uint32_t count = planCalls({running(0), prompt(1, done, total)}, limits).at(1).rows.at(0).count;
+        const uint32_t whole = std::min(total, (done / 256 + 1) * 256) - done / 256 * 256;
+        CHECK(count >= 64 || count == whole);
+        CHECK((done + count) % 64 == 0 || done + count == total);
+        done += count;
+      }
+    }
+  }
+}
+
+TEST("prefill pace: as many tokens as the last call lets one expect") {
+  PrefillPace pace;
+  CHECK_EQUAL(pace.tokensWithin(250), UINT32_MAX);
+  pace.note(128, 256);
+  CHECK_EQUAL(pace.tokensWithin(250), 125u);
+  pace.note(64, 64);
+  CHECK_EQUAL(pace.tokensWithin(250), 250u);
+  pace.note(16, 0);
+  CHECK_EQUAL(pace.tokensWithin(250), UINT32_MAX);
 }
 
 TEST("scheduler: the shortest remainder goes first, and what does not fit waits") {
