@@ -58,6 +58,45 @@ describe('FrameWindow', () => {
     expect(window.take().map(({ type, seq }) => [type, seq])).to.deep.equal([['cancelled', 2]]);
   });
 
+  it('has neither ended nor sent anything before it begins', () => {
+    const window = filled(0, 9);
+    expect([window.ended, window.ending, window.starved, window.keptFrames]).to.deep.equal([false, false, false, 0]);
+    expect(window.repeat(0)).to.deep.equal([]);
+    expect(window.unconfirmed()).to.deep.equal([]);
+    window.forgetAllButEnd();
+    expect(window.repeat(0)).to.deep.equal([]);
+    expect([0, 1, 511, 512, 9999].map(creditOf)).to.deep.equal([1, 1, 511, 511, 511]);
+  });
+
+  it('sends a cancel as itself after an overflow too', () => {
+    const window = new FrameWindow('run_1', 1, 1);
+    for (let n = 0; n < MAX_HELD_FRAMES + 2; n++) window.push({ ...delta(n), text: 'x'.repeat(5000) } as FrameBody);
+    window.push(CANCELLED);
+    expect(window.take().map(({ type }) => type)).to.deep.equal(['cancelled']);
+  });
+
+  it('joins deltas alone, from half of what may be held on, up to a length', () => {
+    const held = (count: number, last: FrameBody, text: string, ...more: readonly FrameBody[]): string[] => {
+      const window = new FrameWindow('run_1', 1, 1);
+      for (let n = 0; n < count - 1; n++)
+        window.push({ type: 'delta', firstIndex: n, ids: [], text: 'x'.repeat(4096) });
+      window.push({ type: 'delta', firstIndex: 0, ids: [1, 2], text });
+      for (const body of [last, ...more]) window.push(body);
+      window.grant(9999);
+      return window
+        .take()
+        .slice(count - 1)
+        .map((frame) => (frame.type === 'delta' ? String(frame.text.length) : frame.type));
+    };
+    const one: FrameBody = { type: 'delta', firstIndex: 2, ids: [3], text: '!' };
+    const started: FrameBody = { type: 'started', promptTokens: 1, cachedTokens: 0 };
+    expect(held(255, one, 'ab')).to.deep.equal(['2', '1']);
+    expect(held(256, one, 'ab')).to.deep.equal(['3']);
+    expect(held(256, started, 'ab', one)).to.deep.equal(['2', 'started', '1']);
+    expect(held(256, one, 'x'.repeat(4093)), 'text and ids are just below').to.deep.equal(['4094']);
+    expect(held(256, one, 'x'.repeat(4094))).to.deep.equal(['4094', '1']);
+  });
+
   it('lets exactly one end through', () => {
     const window = filled(1, 9);
     expect([FINAL, CANCELLED, delta(2), FINAL].map((body) => window.push(body))).to.deep.equal([

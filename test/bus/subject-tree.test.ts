@@ -65,11 +65,34 @@ describe('SubjectTree', () => {
           const found = tree.match(text);
           const groups = [...(found?.groups.entries() ?? [])];
           expect([...(found?.each ?? []), ...groups.flatMap(([, members]) => members)]).to.have.members(expected);
-          for (const [queue, members] of groups) expect(members.every((one) => one.queue === queue)).to.equal(true);
+          for (const [queue, members] of groups) {
+            expect(queue).to.be.a('string');
+            expect(members.every((one) => one.queue === queue)).to.equal(true);
+          }
           expect(found?.each.every((one) => one.queue === undefined)).to.equal(true);
         }
       }),
     );
+  });
+
+  it('takes no listener without a pattern, and misses none that was never there', () => {
+    const tree = new SubjectTree<Listener>();
+    expect(() => tree.add({ pattern: 'a..b', queue: undefined })).to.throw("'a..b' is not a subject pattern");
+    tree.add({ pattern: 'a', queue: undefined });
+    for (const pattern of ['a..b', 'b', 'a.b.c', 'a.>']) tree.remove({ pattern, queue: undefined });
+    expect(tree.size).to.equal(1);
+  });
+
+  it('leaves the branches that others use', () => {
+    const tree = new SubjectTree<Listener>();
+    const [long, short, open] = ['a.b.c', 'a.b', 'a.>'].map((pattern) => ({ pattern, queue: undefined }));
+    for (const one of [long!, short!, open!]) tree.add(one);
+    tree.remove(long!);
+    expect(tree.match('a.b')?.each).to.have.members([short, open]);
+    tree.remove(short!);
+    expect(tree.match('a.b')?.each).to.deep.equal([open]);
+    tree.add(long!);
+    expect(tree.match('a.b.c')?.each).to.have.members([long, open]);
   });
 
   it('keeps nothing of what was removed', () => {

@@ -16,7 +16,7 @@ const BACKOFF_MS = 80_000;
 /** Timers of a request are gone so long after its end. */
 const TIMERS_GONE_MS = 1000;
 /** How often, and how long each time, the model that needs all bytes is asked for: the network may still lose a word. */
-const BIGGEST_TRIES = 3;
+const BIGGEST_TRIES = 6;
 const LOAD_LIMIT_MS = 60_000;
 const AFTERMATH_MS = 2000;
 
