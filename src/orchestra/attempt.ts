@@ -81,7 +81,9 @@ class AttemptDriver {
   private readonly onAbort = (): void => this.cancel(toLlamaestroError(this.signal.reason));
   private readonly onLost = (): void => {
     const lost = toLlamaestroError(this.context.lease.lost.reason);
-    const died = lost.code === 'host_lost' ? { hostDied: true as const } : {};
+    // A step that never ends may be the request's doing; a frozen process is not.
+    const isDead = lost.code === 'host_lost' || lost.details?.['verdict'] === 'stuck';
+    const died = isDead ? { hostDied: true as const } : {};
     this.end({ ok: false, error: this.cancelError ?? lost, ...died });
   };
 

@@ -188,6 +188,22 @@ describe('orchestra/run-driver: hosts that fail', () => {
     expect(host.gens).to.have.length(2);
   });
 
+  for (const [verdict, ended] of [
+    ['stuck', 'poison'],
+    ['frozen', 'host_stuck'],
+  ] as const) {
+    it(`ends a request that was there when three hosts were ${verdict} as ${ended}`, async () => {
+      const { clock, pool, host, result } = await play();
+      for (const lease of [0, 1, 2]) {
+        host.say([STARTED]);
+        await clock.run(20);
+        pool.leases[lease]?.lose(new LlamaestroError('host_stuck', 'it must go', { details: { verdict } }));
+        await clock.run(1000);
+      }
+      expect(result().error?.code).to.equal(ended);
+    });
+  }
+
   it('does not call a request poison for hosts that we told to go, and tries again', async () => {
     const { clock, pool, host, result } = await play();
     for (const lease of [0, 1]) {
