@@ -121,6 +121,7 @@ function modelBody(model: ModelStatus): Record<string, unknown> {
     slots: model.slots,
     leased: model.leased,
     queued: model.queued,
+    queued_by_class: model.queuedByClass,
     memory: {
       planned: model.planned ?? null,
       extra: model.extra ?? null,

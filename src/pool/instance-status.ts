@@ -4,13 +4,14 @@ import type { ModelSpec } from '../schema/profile.js';
 import type { HostRecord } from './host-record.js';
 import { hidOf, type InstanceState } from './instance.js';
 import type { ModelHealth } from './checkup.js';
+import type { LeaseDesk } from './lease-desk.js';
 import type { ModelStatus } from './pool.js';
 
 export interface StatusFacts {
   readonly spec: ModelSpec;
   readonly state: InstanceState;
   readonly record: HostRecord;
-  readonly desk: { readonly leased: number; readonly waiting: number };
+  readonly desk: Pick<LeaseDesk, 'leased' | 'waiting' | 'waitingByClass'>;
   readonly crashes: number;
   readonly health: ModelHealth | undefined;
   readonly lastError: LlamaestroError | undefined;
@@ -48,6 +49,7 @@ export function modelStatus({
     slots: word?.info?.slots ?? load.slots ?? 1,
     leased: desk.leased,
     queued: desk.waiting,
+    queuedByClass: desk.waitingByClass,
     loads,
     crashes,
     ...(health === undefined ? {} : { health }),

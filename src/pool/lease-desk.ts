@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.js';
 import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
-import { USUAL_PRIORITY } from '../schema/run.js';
+import { USUAL_PRIORITY, type Priority } from '../schema/run.js';
 import * as queues from './lease-queue.js';
 import type { Lease, LeaseClaim, LeaseRequest, Patience } from './pool.js';
 import { shedOf } from './shedding.js';
@@ -81,6 +81,10 @@ export class LeaseDesk {
   /** Sequences the host runs at a time; 0 while there is none. */
   get slots(): number {
     return this.queue.slots;
+  }
+  get waitingByClass(): Readonly<Record<Priority, number>> {
+    const count = (priority: Priority): number => queues.ofClass(this.queue.waiting, priority).length;
+    return { interactive: count('interactive'), normal: count('normal'), background: count('background') };
   }
   /** Leases granted so far. */
   get granted(): number {

@@ -128,7 +128,8 @@ export function dismiss(queue: LeaseQueue): LeaseQueue {
   );
 }
 
-function ofClass(waiting: readonly Waiting[], priority: Priority): readonly Waiting[] {
+/** Those of one class, in order of coming. */
+export function ofClass(waiting: readonly Waiting[], priority: Priority): readonly Waiting[] {
   return waiting.filter((waiter) => waiter.priority === priority);
 }
 

@@ -82,6 +82,7 @@ export interface ModelStatus {
   readonly slots: number;
   readonly leased: number;
   readonly queued: number;
+  readonly queuedByClass: Readonly<Record<Priority, number>>;
   readonly loads: number;
   readonly crashes: number;
   readonly health?: ModelHealth;

@@ -16,6 +16,7 @@ const status: PoolStatus = {
   models: [
     {
       ...{ name: 'coder', role: 'coder', state: 'ready', available: true, slots: 1, leased: 0, queued: 0, loads: 1 },
+      queuedByClass: { interactive: 0, normal: 0, background: 0 },
       health: { verdict: 'busy', wordAgeMs: 100, stillMs: 1500, longestStepMs: 40, complaints: [], speedRatio: 0.4 },
       ...{ crashes: 0, generatedTokens: 0, promptTokens: 0, planned: plan, extra: { cpu: 4 }, measured: { cpu: 33 } },
     },

@@ -172,6 +172,7 @@ describe('lease-desk', () => {
     };
     waits('slow', 'background');
     waits('quick', 'interactive');
+    expect(desk.waitingByClass).to.deep.equal({ interactive: 1, normal: 0, background: 1 });
     desk.open('h', 1, 0);
     await settle();
     expect(told).to.deep.equal(['slow: 1', 'quick: 1', 'slow: 2', 'slow: 1', 'quick runs', 'slow runs']);

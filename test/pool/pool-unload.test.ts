@@ -5,7 +5,7 @@ import type { UnloadReport } from '../../src/pool/unload.js';
 import { settle } from '../support/fake-clock.js';
 import { modelSpec } from '../support/profiles.js';
 import { Bench, codeOf } from './bench.js';
-import { MIB } from './fake-node.js';
+import { MIB, type FakeHost } from './fake-node.js';
 
 describe('pool: unload by command', () => {
   function withGpu(): Bench {
@@ -78,6 +78,24 @@ describe('pool: unload by command', () => {
     }
     await bench.clock.runUntil(() => waiting.lease !== undefined);
     expect(waiting.lease?.hid).to.not.equal(report.hid);
+  });
+
+  it('has a host save its prefixes before it goes, but not when the pool closes', async () => {
+    const bench = withGpu();
+    const wordsOf = (host: FakeHost | undefined): unknown => host?.commands.map(({ op }) => op);
+    (await bench.lease('a')).release();
+    const [unloadedHost] = bench.node.of('a');
+    await unloaded(bench, 'a');
+    expect(wordsOf(unloadedHost)).to.deep.equal(['load', 'leave']);
+    (await bench.lease('a')).release();
+    const [idleHost] = bench.node.of('a');
+    await bench.clock.run(400_000);
+    expect([bench.model('a').state, wordsOf(idleHost)]).to.deep.equal(['unloaded', ['load', 'leave']]);
+    (await bench.lease('a')).release();
+    const [lastHost] = bench.node.of('a');
+    void bench.pool.close();
+    await bench.clock.run(1000);
+    expect(wordsOf(lastHost)).to.deep.equal(['load', 'exit']);
   });
 
   it('says what is missing, also when the host had to be killed', async () => {

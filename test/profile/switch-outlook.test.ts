@@ -16,6 +16,7 @@ function loaded(name: string, bytes: number, more: Partial<ModelStatus> = {}): M
   return {
     ...{ name, role: 'general', state: 'ready', available: true, hid: `hid_${name}`, allocated: memory(bytes) },
     ...{ slots: 1, leased: 0, queued: 0, loads: 0, crashes: 0, generatedTokens: 0, promptTokens: 0 },
+    queuedByClass: { interactive: 0, normal: 0, background: 0 },
     ...more,
   };
 }

@@ -137,7 +137,16 @@ export async function scene(journal = new MemoryJournal()): Promise<Scene> {
       .filter(({ name }) => loaded.has(name))
       .map(({ name }) => ({
         ...{ name, role: 'general', state: 'ready', available: true, hid: `hid_${name}`, allocated: memory(10) },
-        ...{ slots: 1, leased: 0, queued: 0, loads: 1, crashes: 0, generatedTokens: 0, promptTokens: 0 },
+        ...{
+          slots: 1,
+          leased: 0,
+          queued: 0,
+          queuedByClass: { interactive: 0, normal: 0, background: 0 },
+          loads: 1,
+          crashes: 0,
+          generatedTokens: 0,
+          promptTokens: 0,
+        },
       }));
   };
   const named = (name: string): Promise<Profile> => {
