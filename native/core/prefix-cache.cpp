@@ -14,13 +14,21 @@ const Sequence* findById(const std::vector<PrefixCache::SequencePtr>& sequences,
   return nullptr;
 }
 
+uint32_t windowOf(const llama_model* model) {
+  const bool hasState = llama_model_is_recurrent(model) || llama_model_is_hybrid(model);
+  return hasState ? 0 : static_cast<uint32_t>(llama_model_n_swa(model));
+}
+
 }  // namespace
 
 PrefixCache::PrefixCache(llama_context* context, const ContextShape& shape, Counters& counters)
-    : grid_(prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), shape.allOnCpu)), counters_(counters) {
+    : memory_(llama_get_memory(context)),
+      windowTokens_(windowOf(llama_get_model(context))),
+      grid_(prefixGrid(std::min(shape.chunkTokens, shape.batchTokens), shape.allOnCpu)),
+      counters_(counters) {
   if (shape.prefixCacheBytes == 0) return;
   auto blocks = std::make_unique<KvBlocks>(context);
-  if (llama_get_memory(context) == nullptr) return;
+  if (memory_ == nullptr) return;
   if (!blocks->fault().empty()) {
     grid_.blockTokens = grid_.chunkTokens;
     const PrefixFormat format{grid_.blockTokens, 0, 0, shape.reuseGenerated};
@@ -43,12 +51,22 @@ uint32_t PrefixCache::usable(const Sequence& sequence, uint32_t known) const {
   return usablePrefix(grid_, known, sequence.promptTokens());
 }
 
-// Behind a state that cannot be cut, only its very end is good.
+// A sliding window forgets what is far behind: a sequence goes back as far as the window before that place is there. A
+// state does not go back at all.
+bool PrefixCache::canGoBack(uint32_t slot, uint32_t tokens) const {
+  if (windowTokens_ == 0 || tokens == 0) return false;
+  const llama_pos first = llama_memory_seq_pos_min(memory_, static_cast<llama_seq_id>(slot));
+  return first == 0 || (first > 0 && static_cast<uint32_t>(first) + windowTokens_ <= tokens);
+}
+
+// Where a cache cannot be cut into blocks: its very end, else the end of a chunk.
 uint32_t PrefixCache::usable(const Sequence& newcomer, const Holder& holder) const {
-  if (newcomer.space() != holder.space) return 0;
+  if (newcomer.space() != holder.space || newcomer.promptTokens() == 0) return 0;
   const uint32_t common = commonPrefix(newcomer.prompt(), holder.tokens);
   if (blocks_) return usable(newcomer, common);
-  return common == holder.tokens.size() && common < newcomer.promptTokens() ? common : 0;
+  if (common == holder.tokens.size() && common < newcomer.promptTokens()) return common;
+  const uint32_t chunks = std::min(common, newcomer.promptTokens() - 1) / grid_.chunkTokens * grid_.chunkTokens;
+  return canGoBack(holder.slot, chunks) ? chunks : 0;
 }
 
 uint32_t PrefixCache::ready(const Sequence& newcomer) const {
@@ -85,8 +103,10 @@ uint32_t PrefixCache::worthHolding(const Sequence& leaving) const {
   const uint32_t kept = keepable(leaving);
   if (blocks_) return kept / grid_.blockTokens * grid_.blockTokens;
   // As for states in host memory: where the answer ended, or a chunk.
-  if (kept != leaving.heldTokens()) return 0;
-  return leaving.decodedTokens > 0 || kept % grid_.chunkTokens == 0 ? kept : 0;
+  const uint32_t chunks = kept / grid_.chunkTokens * grid_.chunkTokens;
+  const bool isGood = kept == chunks || leaving.decodedTokens > 0;
+  if (kept == leaving.heldTokens() && isGood) return kept;
+  return canGoBack(static_cast<uint32_t>(leaving.slot), chunks) ? chunks : 0;
 }
 
 bool PrefixCache::shouldWait(Sequence& newcomer, const std::vector<SequencePtr>& active, const Holders& holders) {

@@ -65,6 +65,7 @@ class PrefixCache {
   uint32_t usable(const Sequence& sequence, uint32_t known) const;
   uint32_t usable(const Sequence& newcomer, const Holder& holder) const;
   uint32_t ready(const Sequence& newcomer) const;
+  bool canGoBack(uint32_t slot, uint32_t tokens) const;
   uint32_t known(uint64_t space, const PrefixTokens& tokens) const;
   uint32_t keepable(const Sequence& sequence) const;
   std::vector<PrefixBlock> take(const Sequence& newcomer);
@@ -72,6 +73,8 @@ class PrefixCache {
   bool dropDamaged(const Sequence& newcomer, const std::vector<PrefixBlock>& blocks);
   void keepBlocks(const Sequence& from, uint32_t end);
 
+  llama_memory_t memory_;
+  uint32_t windowTokens_ = 0;  // of a sliding window that is the only reason why the cache cannot be cut; else 0
   PrefixGrid grid_;
   Counters& counters_;
   std::shared_ptr<PrefixStore> store_;  // null: off

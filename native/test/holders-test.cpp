@@ -112,6 +112,30 @@ TEST("holders: a prompt that parts from what is there takes what they have in co
   }
 }
 
+TEST("holders: a sliding window goes back as far as it remembers, to the last bit") {
+  for (const char* model : {"../architectures/gemma3", "../architectures/gpt-oss"}) {
+    const LoadOptions all = options(model, 1);
+    Driver driver(all);
+    for (uint32_t length = 300; length < 900; length += 97) {
+      const Tokens begin = noise(length, length);
+      say(driver, request(begin, 30));
+      const uint32_t chunks = (length - 3) / 128 * 128;
+      const SequenceRequest again = request(behind(noise(length - 3, length), noise(20, 1)));
+      const uint64_t before = driver.engine().stats().inPlaceTokens;
+      CHECK_EQUAL(model + bitsOf(say(driver, again)), model + afresh(all, again));
+      CHECK_EQUAL(driver.engine().stats().inPlaceTokens - before, chunks);
+      // Far back too, be the window before it there or not.
+      const SequenceRequest far = request(behind(noise(130, length), noise(20, 2)));
+      CHECK_EQUAL(model + bitsOf(say(driver, far)), model + afresh(all, far));
+    }
+  }
+  LoadOptions load = options("../architectures/gemma3", 1);
+  load.reuseGenerated = false;
+  Driver driver(load);
+  say(driver, request(noise(300, 1), 20));
+  CHECK_EQUAL(driver.engine().stats().cellsHeld, 256u);
+}
+
 TEST("holders: the next turn of a chat goes on in the slot of the last one") {
   for (const char* model :
        {"tiny", "../architectures/gemma3", "../architectures/mamba", "../architectures/granitehybrid"}) {
