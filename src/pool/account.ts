@@ -146,7 +146,7 @@ export class Account {
     const wasAlone = this.bookedAt.get(hid) === this.changes;
     this.ledger = ledgers.commit(this.ledger, hid, allocated);
     this.changes++;
-    return this.measure(hid, wasAlone ? observed : ownOf(observed));
+    return this.measure(hid, wasAlone ? withBuffers(observed, allocated) : ownOf(observed));
   }
 
   /** What is seen of a loaded host now; returns what is known of it after that. */
@@ -202,6 +202,15 @@ export class Account {
     const { cpuOverheadBytes, gpuOverheadBytes } = this.parts.limits;
     return this.seen.find(({ id }) => id === device)?.kind === 'cpu' ? cpuOverheadBytes : gpuOverheadBytes;
   }
+}
+
+/** Buffers of a GPU are there whole: less is seen only when others gave back meanwhile. Of the CPU's some pages may be untouched. */
+function withBuffers(observed: DeviceBytes, allocated: DeviceBytes): DeviceBytes {
+  const rows = Object.entries(observed).map(([device, bytes]) => [
+    device,
+    device === 'cpu' ? bytes : Math.max(bytes, allocated[device] ?? 0),
+  ]);
+  return Object.fromEntries(rows) as DeviceBytes;
 }
 
 /** What is the process's own, whoever else moves: its private memory, which is what is observed on the CPU. */

@@ -60,9 +60,9 @@ export function judge(evidence: Evidence, limits: LivenessLimits): Verdict {
   if (!canHear) return 'unheard';
   const patienceMs = patienceWith(evidence, limits);
   if (pulseAgeMs !== undefined && Math.min(wordAgeMs, pulseAgeMs) >= patienceMs) return 'frozen';
+  if (pulseAgeMs === undefined && wordAgeMs >= patienceMs) return 'silent';
   // What a load does to an event loop and whether it gets on is watched by its progress.
   if (isLoading) return 'well';
-  if (pulseAgeMs === undefined && wordAgeMs >= patienceMs) return 'silent';
   if (wordAgeMs >= Math.max(patienceMs, limits.deafMs)) return 'deaf';
   if (!hasWork) return 'idle';
   // Both must say so: its own clock also counts a sleep of the machine, ours also a step that ended unseen.

@@ -59,6 +59,13 @@ describe('pool: predicted and measured', () => {
     expect(bench.model('a').measured).to.deep.equal({ cpu: MIB });
   });
 
+  it('takes no load for smaller than its buffers because others gave back meanwhile', async () => {
+    const bench = withGpu();
+    bench.node.script.beyondPlan = { cuda0: -400 * MIB };
+    await bench.lease('a');
+    expect(bench.model('a').measured).to.deep.equal({ cpu: MIB, cuda0: 1000 * MIB });
+  });
+
   it('goes on without a journal that works', async () => {
     const bench = withGpu();
     await bench.journal.close();

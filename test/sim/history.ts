@@ -50,6 +50,8 @@ export interface History {
   readonly troubledHosts: ReadonlySet<string>;
   /** How often a gateway started; all but the last life ended in a crash. */
   readonly lives: number;
+  /** How long the machine slept, all in all. */
+  readonly sleptMs: number;
   readonly visits: readonly Visit[];
   readonly leases: readonly LeaseNote[];
   readonly records: readonly RunRecord[];

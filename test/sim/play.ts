@@ -50,7 +50,7 @@ export async function play(seed: number, kind: Kind = kindOf(seed), sabotage: Sa
   const rest = { timers: world.clock.pendingTimers, busTrouble: busTrouble(world), unloading };
   const atEnd = { ...atRest, ...rest, heldBytes: heldBytes(world, last) };
   const seen = { visits, leases, records, facts: last.journal.facts, noticed, complaints, troubledHosts };
-  return { history: { seed, kind, lives, answers: estate.answers, ...seen, atEnd }, world };
+  return { history: { seed, kind, lives, sleptMs: world.sleptMs, answers: estate.answers, ...seen, atEnd }, world };
 }
 
 /** Lets time pass until `done`; what does not come to an end is noticed, not thrown. */

@@ -7,7 +7,7 @@ import type { SimFaults } from '../../src/bus/sim-bus.js';
 import type { FakeFault } from '../../src/engine/fake-script.js';
 
 /** Kinds of trouble; a seed has the one at its place modulo their number. */
-export const KINDS = ['calm', 'hosts', 'restarts', 'network', 'memory', 'everything'] as const;
+export const KINDS = ['calm', 'hosts', 'restarts', 'network', 'memory', 'sleep', 'everything'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export type Trouble =
@@ -16,6 +16,8 @@ export type Trouble =
   | { readonly atMs: number; readonly what: 'cut-gateway'; readonly forMs: number }
   | { readonly atMs: number; readonly what: 'crash-gateway'; readonly downMs: number; readonly keepQueued: boolean }
   | { readonly atMs: number; readonly what: 'disk-full'; readonly forMs: number }
+  /** The whole machine sleeps: nobody does anything, and all clocks go on. */
+  | { readonly atMs: number; readonly what: 'suspend'; readonly forMs: number }
   /** Somebody unloads a model by command. */
   | { readonly atMs: number; readonly what: 'unload'; readonly drainMs: number }
   /** Another program takes a share of what is free on a device. */
@@ -52,6 +54,8 @@ export function weatherOf(kind: Kind, random: Random, workMs: number): Weather {
     });
   const cuts = (): Trouble[] => times(2).map((atMs) => ({ atMs, what: 'cut-gateway', forMs: between(50, 14_000) }));
   const disk = (): Trouble[] => times(1).map((atMs) => ({ atMs, what: 'disk-full', forMs: between(100, 3000) }));
+  const sleeps = (): Trouble[] =>
+    times(5).map((atMs) => ({ atMs, what: 'suspend', forMs: between(0.1, 90) ** 2 * 10 }));
   const unloads = (): Trouble[] => times(6).map((atMs) => ({ atMs, what: 'unload', drainMs: between(0, 3000) }));
   const borrows = (): Trouble[] =>
     times(4).map((atMs) => {
@@ -73,8 +77,18 @@ export function weatherOf(kind: Kind, random: Random, workMs: number): Weather {
       return { kind, troubles: inOrder(...cuts()), ...network, engineFaults: 0 };
     case 'memory':
       return { kind, troubles: inOrder(...unloads(), ...borrows()), ...sound, engineFaults: 0 };
+    case 'sleep':
+      return { kind, troubles: inOrder(...sleeps()), ...sound, engineFaults: 0 };
     case 'everything': {
-      const troubles = inOrder(...hosts(), ...restarts(), ...cuts(), ...disk(), ...unloads(), ...borrows());
+      const troubles = inOrder(
+        ...hosts(),
+        ...sleeps(),
+        ...restarts(),
+        ...cuts(),
+        ...disk(),
+        ...unloads(),
+        ...borrows(),
+      );
       return { kind, troubles, ...network, engineFaults: 0.5 };
     }
   }

@@ -21,6 +21,8 @@ export const WORK_MS = 15_000;
 /** Lines a failing seed shows. */
 const TRACE_LINES = 60;
 
+/** What is said of a host that is blamed: nobody may be for the sleep of the machine. */
+const A_FAILURE = 'a model failed';
 /** Lines of level error that only say what the weather did. */
 const EXPECTED_ERRORS = [
   'the end of a run could not be journalled',
@@ -51,6 +53,8 @@ export class World {
   private readonly trace: string[] = [];
   private readonly fate: Random;
   private isStormOver = false;
+  /** How long the machine slept, all in all. */
+  sleptMs = 0;
 
   constructor(
     readonly seed: number,
@@ -63,7 +67,12 @@ export class World {
     const { clock, weather, estate, gateways } = this;
     const onViolation = (message: string): unknown => this.noticed.push(message);
     this.memory = new MachineMemory({ clock, random: this.random('memory'), devices: estate.devices, onViolation });
-    const rules = new LiveRules({ nowMs: () => clock.nowMs(), memory: this.memory, gateways, onViolation });
+    const rules = new LiveRules({
+      nowMs: () => clock.nowMs() - this.sleptMs,
+      memory: this.memory,
+      gateways,
+      onViolation,
+    });
     clock.onStep = () => rules.look();
     const log = this.logger('network');
     this.network = new SimNetwork({ clock, random: this.random('network'), faults: weather.network, log });
@@ -163,6 +172,9 @@ export class World {
       case 'disk-full':
         gateway.journal.failing = true;
         return void this.clock.setTimer(trouble.forMs, () => (gateway.journal.failing = false));
+      case 'suspend':
+        this.sleptMs += trouble.forMs;
+        return this.clock.jump(trouble.forMs);
       case 'unload':
         return void this.unload(gateway, trouble.drainMs);
       case 'borrow': {
@@ -204,7 +216,8 @@ export class World {
     const line = (level: string) => (message: string, fields?: LogFields) => {
       const text = `${who}: ${message} ${JSON.stringify(fields ?? {}, plain)}`;
       this.note(`${level} ${text}`);
-      const serious = level === 'error' || (level === 'warn' && this.kind === 'calm');
+      const isWarning = level === 'warn' && (this.kind === 'calm' || (this.kind === 'sleep' && message === A_FAILURE));
+      const serious = level === 'error' || isWarning;
       if (serious && !EXPECTED_ERRORS.includes(message)) this.complaints.push(text);
     };
     const logger: Logger = {
