@@ -28,6 +28,9 @@ export interface PrefixShelfOptions {
 const OWNER_ONLY = 0o700;
 const KEY_DIGITS = 32;
 const SUFFIX = '.prefixes';
+/** What an engine takes as `measuredChunkTokens`. */
+const LEAST_GRID = 16;
+const LARGEST_GRID = 4096;
 
 export class PrefixShelf {
   constructor(private readonly options: PrefixShelfOptions) {}
@@ -148,7 +151,8 @@ function nameOf(key: string, grid: number): string {
 /** The prefill grid of a file, if it is one of that configuration. */
 function gridIn(name: string, key: string): number | undefined {
   const grid = Number(name.slice(key.length + 1, -SUFFIX.length));
-  return name === nameOf(key, grid) ? grid : undefined;
+  const isGrid = Number.isInteger(grid) && grid >= LEAST_GRID && grid <= LARGEST_GRID;
+  return isGrid && name === nameOf(key, grid) ? grid : undefined;
 }
 
 /** It was of use: kept for the next time as one that was used just now. */

@@ -22,6 +22,7 @@ export async function waitForLease(
   if (signal.aborted) forward();
   else patience.run();
   const onProgress: LeaseRequest['onProgress'] = (progress) => {
+    patience.expectedMs = progress.estimatedMs;
     if (progress.state === 'loading') patience.pause();
     else patience.run();
     request.onProgress?.(progress);
@@ -36,6 +37,8 @@ export async function waitForLease(
 
 /** A stop watch that aborts its signal when it has run for `leftMs`. */
 class QueuePatience {
+  /** What the pool said last of the wait: when it is worth to come again. */
+  expectedMs: number | undefined;
   private readonly controller = new AbortController();
   private timer: Timer | undefined;
   private sinceMs = 0;
@@ -58,7 +61,8 @@ class QueuePatience {
     this.sinceMs = this.clock.nowMs();
     this.timer = this.clock.setTimer(this.leftMs, () => {
       const message = `no slot of model '${this.model}' was free within ${String(this.queueMs)} ms`;
-      this.abort(new LlamaestroError('queue_timeout', message, { details: { limitMs: this.queueMs } }));
+      const retry = this.expectedMs === undefined ? {} : { retryAfterMs: this.expectedMs };
+      this.abort(new LlamaestroError('queue_timeout', message, { details: { limitMs: this.queueMs, ...retry } }));
     });
   }
 

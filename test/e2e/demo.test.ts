@@ -21,6 +21,7 @@ interface StatusModel {
   readonly state: string;
   readonly pid: number | null;
   readonly leased: number;
+  readonly queued: number;
   readonly crashes: number;
   readonly loads: number;
   readonly restored_prefix_tokens: number;
@@ -156,6 +157,41 @@ describe('e2e: the demo profile', function () {
     expect(new Set(bodies.map(({ status: end }) => end))).to.deep.equal(new Set(['completed']));
     expect((await model('planner'))?.loads).to.equal(before + 1);
     expect(await model('planner')).to.include({ leased: 0, crashes: 0 });
+  });
+
+  it('refuses at once who would wait longer than it may, and lets the urgent go before the rest', async () => {
+    const leave = new AbortController();
+    const long = { task: 'Say it often.', model: 'critic', ignore_eos: true, max_tokens: 1500, priority: 'background' };
+    const ended: string[] = [];
+    const crowd = Array.from({ length: 60 }, () =>
+      execute(long, leave.signal).then(
+        (response) => response.json().then(() => ended.push('background')),
+        () => undefined,
+      ),
+    );
+    await until('a crowd', async () => ended.length >= 4 && ((await model('critic'))?.queued ?? 0) > 30);
+    let expectedMs = 0;
+    for await (const { event, data } of sse(await execute({ ...long, stream: true }, leave.signal))) {
+      if (event !== 'run.queued') continue;
+      expectedMs = (JSON.parse(data) as { estimated_ms: number }).estimated_ms;
+      break;
+    }
+    const timeout_ms = Math.max(1, Math.floor(expectedMs / 2));
+    // A short text is not counted, which would take a moment of its own beside such a crowd.
+    const body = { prompt: 'Now!', model: 'critic', priority: 'background', timeout_ms, max_tokens: 8 };
+    const hurried = await post(`${gateway.url}/v1/completions`, body);
+    const problem = (await hurried.json()) as RunBody;
+    expect([hurried.status, problem.error?.code]).to.deep.equal([503, 'queue_full']);
+    expect(problem.details).to.have.keys('position', 'estimatedMs', 'budgetMs', 'retryAfterMs');
+    expect(Number(hurried.headers.get('retry-after'))).to.equal(
+      Math.max(1, Math.ceil(Number(problem.details?.['retryAfterMs']) / 1000)),
+    );
+    const urgent = await run({ task: 'Who are you?', model: 'critic', priority: 'interactive' });
+    expect(urgent.status).to.equal('completed');
+    expect((await model('critic'))?.queued, 'others wait still').to.be.above(0);
+    leave.abort();
+    await Promise.all(crowd);
+    await until('the slots are free', async () => (await model('critic'))?.leased === 0);
   });
 
   it('measures what it planned and tells both to Prometheus', async () => {

@@ -72,6 +72,11 @@ describe('prefix-shelf', () => {
     for (const load of [named, { ...LOAD, measuredChunkTokens: 128 }, { ...LOAD, slots: 2 }]) {
       expect(await shelf().prepare(load)).to.equal(load);
     }
+    const kept = await theFile();
+    await writeFile(kept.replace('.64.', '.5.'), '');
+    await writeFile(kept.replace('.64.', '.x.'), '');
+    expect(await shelf().prepare(LOAD), 'what somebody else put there').to.deep.equal(measured);
+    for (const name of ['.5.', '.x.']) await rm(kept.replace('.64.', name));
     const other = { ...LOAD, measuredChunkTokens: 128 };
     expect(await shelf().restore(await engineOf(other), other), 'another grid').to.equal(0);
     await shelf().save(await used(other), other);

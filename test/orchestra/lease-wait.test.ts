@@ -49,6 +49,14 @@ describe('orchestra/lease-wait', () => {
     expect(clock.pendingTimers).to.equal(0);
   });
 
+  it('says when to come again, by what the pool said last', async () => {
+    const { clock, pool, lease } = begin();
+    pool.lastAsk.tell({ state: 'queued', position: 3, estimatedMs: 9000 });
+    pool.lastAsk.tell({ state: 'queued', position: 2, estimatedMs: 6000 });
+    await clock.run(QUEUE_MS);
+    expect((await refusal(lease)).details).to.deep.equal({ limitMs: QUEUE_MS, retryAfterMs: 6000 });
+  });
+
   it('does not count a load, and goes on counting after it', async () => {
     const { clock, pool, lease } = begin();
     await clock.run(600);
