@@ -12,8 +12,10 @@ export const mutationTargets = {
   ...twins('node', ['process-state']),
   ...twins('orchestra', ['choose-route', 'retry-policy', 'run-times', 'shape-request']),
   ...twins('pool', [
+    'baseline',
     'carry-over',
     'correction',
+    'creep',
     'eviction',
     'failure',
     'instance-state',
@@ -21,6 +23,7 @@ export const mutationTargets = {
     'lease-queue',
     'ledger',
     'liveness',
+    'recycling',
     'release-proof',
     'shedding',
     'standing',

@@ -13,6 +13,7 @@ interface StatusModel {
   readonly leased: number;
   readonly queued: number;
   readonly crashes: number;
+  readonly health: { readonly verdict: string } | null;
   readonly memory: { readonly allocated: { readonly totalBytes: number } | null };
 }
 
@@ -36,7 +37,7 @@ export function statusLines(url: string, status: Status): readonly string[] {
   const rows = status.models.map((model) => [
     model.name,
     model.role,
-    model.state,
+    model.health === null ? model.state : `${model.state}, ${model.health.verdict}`,
     `${String(model.leased)}/${String(model.slots)}`,
     String(model.queued),
     model.memory.allocated === null ? '-' : `${(model.memory.allocated.totalBytes / MIB).toFixed(1)} MiB`,

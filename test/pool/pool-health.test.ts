@@ -1,7 +1,9 @@
 /** What becomes of hosts that live and do not work, and of those that only look so. */
 import { expect } from 'chai';
+import { settle } from '../support/fake-clock.js';
 import { modelSpec } from '../support/profiles.js';
 import { Bench, codeOf } from './bench.js';
+import { MIB } from './fake-node.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -213,5 +215,30 @@ describe('pool: failures and restarts', () => {
     expect(bench.pool.status().vigil.eventLoopLagMs).to.be.within(2400, 3000);
     await bench.clock.run(130_000);
     expect(bench.pool.status().vigil.eventLoopLagMs).to.equal(0);
+  });
+
+  it('notices a load that fell out of every line, says so, and sees to it', async () => {
+    const bench = new Bench();
+    bench.node.script.foreign = { cpu: 2048 * MIB };
+    bench.apply([modelSpec('a'), modelSpec('b')]);
+    bench.node.script.loadMs = Infinity;
+    const other = bench.ask('b');
+    const asked = bench.ask('a');
+    await settle();
+    // As a fault of ours would do it: the placer forgets who waits for bytes.
+    const { placer } = bench.pool as unknown as { placer: { line: readonly unknown[] } };
+    placer.line = [];
+    await bench.clock.run(9500);
+    expect(bench.pool.status().vigil.neglects).to.deep.equal([]);
+    bench.node.script.foreign = {};
+    bench.node.script.loadMs = 100;
+    await bench.clock.runUntil(() => bench.pool.status().vigil.neglects.length > 0);
+    expect(bench.pool.status().vigil.neglects.map(({ model, why }) => `${model}: ${why}`)).to.deep.equal([
+      'a: its load waits in no line',
+      'b: its load waits in no line',
+    ]);
+    await bench.clock.runUntil(() => asked.lease !== undefined && other.lease !== undefined);
+    await bench.clock.run(1000);
+    expect(bench.pool.status().vigil.neglects).to.deep.equal([]);
   });
 });
