@@ -234,6 +234,7 @@ Napi::Object toJs(Napi::Env env, const EngineStats& stats) {
   object.Set("prefixBlocks", number(env, static_cast<double>(stats.prefixBlocks)));
   object.Set("prefixBytes", number(env, static_cast<double>(stats.prefixBytes)));
   object.Set("parked", number(env, static_cast<double>(stats.parked)));
+  object.Set("threads", number(env, stats.threads));
   auto cells = Napi::Object::New(env);
   cells.Set("counted", number(env, stats.cellsCounted));
   cells.Set("recounted", number(env, stats.cellsRecounted));

@@ -36,6 +36,7 @@ EngineStats Counters::read() const {
   stats.inPlaceTokens = inPlaceTokens.load();
   stats.prefixHits = prefixHits.load();
   stats.parked = parked.load();
+  stats.threads = threads.load();
   const uint64_t both = cells.load();
   stats.cellsCounted = static_cast<uint32_t>(both >> 32);
   stats.cellsRecounted = static_cast<uint32_t>(both);

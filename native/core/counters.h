@@ -21,6 +21,7 @@ struct Counters {
   std::atomic<uint64_t> inPlaceTokens{0};
   std::atomic<uint64_t> prefixHits{0};
   std::atomic<uint64_t> parked{0};
+  std::atomic<uint32_t> threads{0};      // of the newest step
   std::atomic<uint64_t> cells{0};        // what the engine counted << 32, what a recount gave
   std::atomic<uint32_t> heldCells{0};    // of those, what finished sequences have left
   std::atomic<uint64_t> busySinceMs{0};  // last finished step, or when work came; 0 when idle

@@ -1,10 +1,13 @@
 #include "decode-loop.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "chunk-choice.h"
+#include "insist.h"
 #include "log-hub.h"
+#include "logit-scan.h"
 
 namespace llamaestro {
 namespace {
@@ -38,6 +41,9 @@ DecodeLoop::DecodeLoop(LoopParts parts)
       mailbox_(kMaxWaitingSequences + kMaxSlots),
       samplers_(std::max(1u, std::min(parts_.samplingThreads, parts_.shape.slots)) - 1) {
   limits_.pieceTokens = cache_.pieceTokens();
+  // Nobody gets lost on the way from one list to another for want of memory.
+  waiting_.reserve(kMaxWaitingSequences + 2 * kMaxSlots);
+  active_.reserve(parts_.shape.slots);
 }
 
 bool DecodeLoop::post(std::shared_ptr<Sequence> sequence) {
@@ -45,31 +51,51 @@ bool DecodeLoop::post(std::shared_ptr<Sequence> sequence) {
 }
 
 void DecodeLoop::run() {
-  for (;;) {
-    takeCommands();
-    if (parts_.signal.closing.load()) break;
+  while (!parts_.signal.closing.load()) {
     try {
-      endCancelled();
-      admitWaiting();
-      if (!active_.empty()) {
-        fillHole();
-        makeRoomForStep();
-        giveBackIdle();
-        step();
-      }
-      if (active_.empty()) tellUntold();  // nothing is computed meanwhile
-      endTold();
+      turn();
     } catch (...) {
-      // Nothing above is expected to throw but for want of memory; whoever runs is told, and the engine goes on.
-      const Error error = currentError();
-      for (const SequencePtr& sequence : std::vector<SequencePtr>(active_)) fail(sequence, error);
+      // Nothing of it is expected to throw but for want of memory; whoever runs is told, and the engine goes on.
+      failActive(currentError());
     }
-    recountCells();
-    parts_.sink.publish();
   }
   mailbox_.close();
+  insist([this] { takeCommands(); });
+  insist([this] { endAll(); });
+}
+
+void DecodeLoop::turn() {
   takeCommands();
-  endAll();
+  if (parts_.signal.closing.load()) return;
+  endCancelled();
+  clearSpoiled();
+  admitWaiting();
+  if (!active_.empty()) {
+    fillHole();
+    makeRoomForStep();
+    giveBackIdle();
+    step();
+  }
+  if (active_.empty()) tellUntold();  // nothing is computed meanwhile
+  endTold();
+  recountCells();
+  parts_.sink.publish();
+}
+
+void DecodeLoop::failActive(const Error& error) {
+  insist([this] { tellUntold(); });
+  for (size_t at = active_.size(); at-- > 0;) {
+    if (at >= active_.size()) continue;
+    const SequencePtr sequence = active_[at];
+    insist([&] {
+      fail(sequence, error);
+      if (sequence->slot != Sequence::kNoSlot) leaveSlot(sequence);  // its end was told before it had left
+    });
+  }
+  // Whatever was cut short on its way into a slot or out of one is nobody's now.
+  while (const std::optional<uint32_t> slot = holders_.oldest()) dropHolder(*slot);
+  llama_memory_clear(memory_, false);
+  insist([this] { parts_.sink.publishNow(); });
 }
 
 void DecodeLoop::recountCells() {
@@ -128,7 +154,7 @@ void DecodeLoop::step() {
   for (const SequencePtr& sequence : planned) ++sequence->waitedSteps;
   for (const SequencePtr& sequence : waiting_) ++sequence->waitedSteps;
   for (const PlannedCall& call : planCalls(views, limits_)) {
-    if (parts_.signal.closing.load()) return;
+    if (parts_.signal.closing.load() || spoil_.isSpoiled()) return;
     // A prompt's chunk may take a quarter of a second: what is ready does not wait for it.
     if (call.tokens() > call.rows.size()) parts_.sink.publishNow();
     runCall(call, planned);
@@ -154,7 +180,7 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
     row.work = sequence.get();
     row.slot = sequence->slot;
     row.firstPosition = sequence->positionAt(one.from);
-    row.wantsOutput = one.wantsOutput;
+    row.wantsOutput = one.wantsOutput || spoil_.isUnknown(sequence->space());
     for (uint32_t i = 0; i < one.count; ++i) row.tokens.push_back(sequence->tokenAt(one.from + i));
     rows.push_back(std::move(row));
     owners.push_back(sequence);
@@ -176,8 +202,11 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
   }
   removePadding(rows, owners);
   tellUntold();
+  lookAtUnknown(outcome, rows, owners);
   if (outcome == Decoder::Outcome::Done) {
-    for (size_t i = 0; i < rows.size(); ++i) pass(owners[i], rows[i]);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (owners[i]->slot != Sequence::kNoSlot) pass(owners[i], rows[i]);
+    }
   }
   // Not expected where cells are counted; a sliding window has cells that we do not count.
   if (outcome == Decoder::Outcome::NoRoom && !holders_.empty()) {
@@ -207,6 +236,36 @@ void DecodeLoop::runCall(const PlannedCall& call, const std::vector<SequencePtr>
   if (parts_.tellsLate) return;
   tellUntold();
   endTold();
+}
+
+// The first calls of an adapter set, which is that of all rows: whoever shows no number ends before anybody else is
+// computed beside it.
+void DecodeLoop::lookAtUnknown(Decoder::Outcome outcome, const std::vector<DecodeRow>& rows,
+                               const std::vector<SequencePtr>& owners) {
+  const uint64_t space = owners.front()->space();
+  if (!spoil_.isUnknown(space)) return;
+  if (outcome != Decoder::Outcome::Done) return spoil_.sawNoNumber(space);
+  bool isFinite = true;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const float* logits = llama_get_logits_ith(parts_.context, rows[i].outputIndex);
+    if (logits != nullptr && !std::isnan(*logits)) continue;
+    isFinite = false;
+    fail(owners[i], NotFinite().error());
+  }
+  if (isFinite) {
+    spoil_.sawNumbers(space);
+  } else {
+    spoil_.sawNoNumber(space);
+  }
+}
+
+// Those that are computed with others' cells in between go on from copies: what a copy holds is the sequence's own.
+void DecodeLoop::clearSpoiled() {
+  if (!spoil_.isSpoiled()) return;
+  for (const SequencePtr& sequence : std::vector<SequencePtr>(active_)) park(sequence);
+  while (const std::optional<uint32_t> slot = holders_.oldest()) dropHolder(*slot);
+  llama_memory_clear(memory_, true);
+  spoil_.cleared();
 }
 
 void DecodeLoop::removePadding(std::vector<DecodeRow>& rows, std::vector<SequencePtr>& owners) {
@@ -249,16 +308,16 @@ void DecodeLoop::conclude(const SequencePtr& sequence, FinishedRow row) {
   for (const SequencePtr& sibling : std::exchange(sequence->siblings, {})) {
     FinishedRow same = sibling->finishedRow(row.reason);
     same.promptTokens = 0;
-    same.error = row.error;
+    insist([&] { same.error = row.error; });
     parts_.counters.waiting.fetch_sub(1);
     parts_.works.remove(sibling->id);
-    parts_.sink.finished(sibling->id, std::move(same));
+    insist([&] { parts_.sink.finished(sibling->id, std::move(same)); });
   }
   parts_.works.remove(sequence->id);
   if (sequence->isJob()) {
-    parts_.sink.job(sequence->jobRow(row));
+    insist([&] { parts_.sink.job(sequence->jobRow(row)); });
   } else {
-    parts_.sink.finished(sequence->id, std::move(row));
+    insist([&] { parts_.sink.finished(sequence->id, std::move(row)); });
   }
 }
 

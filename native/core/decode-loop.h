@@ -16,6 +16,7 @@
 #include "prefix-cache.h"
 #include "seat-choice.h"
 #include "sequence.h"
+#include "spoil-watch.h"
 #include "task-pool.h"
 
 namespace llamaestro {
@@ -41,6 +42,7 @@ class DecodeLoop : public Loop {
     const float* logits = nullptr;
     Sequence::Pick pick;
     std::optional<Error> error;
+    bool isNoNumber = false;
   };
   // A token whose text is still to be made.
   struct Untold {
@@ -49,8 +51,13 @@ class DecodeLoop : public Loop {
     bool hasLeft = false;  // it was the last one, and the place is free already
   };
 
+  void turn();
+  void failActive(const Error& error);
   void takeCommands();
   void endCancelled();
+  void clearSpoiled();
+  void lookAtUnknown(Decoder::Outcome outcome, const std::vector<DecodeRow>& rows,
+                     const std::vector<SequencePtr>& owners);
   void admitWaiting();
   bool makeRoomFor(const Sequence& sequence);
   void makeRoomForStep();
@@ -96,6 +103,7 @@ class DecodeLoop : public Loop {
   CellBooks books_;
   AdapterTurns turns_;
   PrefillPace pace_;
+  SpoilWatch spoil_;
   std::optional<uint64_t> appliedSpace_;  // whose adapters the context has
   Mailbox<SequencePtr> mailbox_;
   std::vector<SequencePtr> waiting_;  // no slot yet, or put aside

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "decode-loop.h"
+#include "logit-scan.h"
 #include "sampling-share.h"
 
 namespace llamaestro {
@@ -31,7 +32,7 @@ std::vector<DecodeLoop::Draw> DecodeLoop::drawsOf(const std::vector<DecodeRow>& 
   std::vector<Draw> draws;
   for (size_t i = 0; i < rows.size(); ++i) {
     const SequencePtr& owner = owners[i];
-    if (!rows[i].wantsOutput || owner->slot == Sequence::kNoSlot) continue;
+    if (!rows[i].wantsOutput || owner->slot == Sequence::kNoSlot || !owner->generating()) continue;
     const float* logits = llama_get_logits_ith(parts_.context, rows[i].outputIndex);
     if (logits == nullptr) {
       fail(owner, {codes::kInternal, "llama.cpp gave no logits", {}, {}});
@@ -54,6 +55,9 @@ void DecodeLoop::drawAll(std::vector<Draw>& draws) {
   samplers_.run(draws.size(), samplingHelpers(picksUs, samplers_.helpers(), worthUs), [&](size_t i) {
     try {
       draws[i].pick = draws[i].sequence->pick(draws[i].logits, parts_.model);
+    } catch (const NotFinite& thrown) {
+      draws[i].error = thrown.error();
+      draws[i].isNoNumber = true;
     } catch (...) {
       draws[i].error = currentError();
     }
@@ -79,6 +83,7 @@ void DecodeLoop::goBack(Sequence& sequence, const Sequence::Pick& pick) {
 
 void DecodeLoop::settle(Draw& draw) {
   const SequencePtr& sequence = draw.sequence;
+  if (draw.isNoNumber) spoil_.sawNoNumber(sequence->space());
   if (draw.error) return fail(sequence, *draw.error);
   try {
     goBack(*sequence, draw.pick);
@@ -87,12 +92,13 @@ void DecodeLoop::settle(Draw& draw) {
   }
   if (draw.pick.countsAsToken) parts_.counters.generatedTokens.fetch_add(1);
   const bool isLast = draw.pick.finish.has_value();
-  if (isLast) leave(sequence, true);
   untold_.push_back({sequence, std::move(draw.pick), isLast});
+  if (isLast) leave(sequence, true);
 }
 
 // Leaves the context alone, which may be computing.
 void DecodeLoop::tellUntold() {
+  toldEnds_.reserve(toldEnds_.size() + untold_.size());  // once told it must not get lost
   for (Untold& one : std::exchange(untold_, {})) tell(one);
 }
 

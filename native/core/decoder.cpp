@@ -29,7 +29,8 @@ Decoder::Decoder(llama_context* context, uint32_t batchTokens, bool onCpu, bool 
       abortable_(abortable),
       lock_(lock),
       signal_(signal),
-      counters_(counters) {
+      counters_(counters),
+      threads_(context, onCpu, counters) {
   // Other backends do not ask it, and Metal leaves out work while one is set.
   if (onCpu_) llama_set_abort_callback(context_, onAbortCheck, this);
 }
@@ -84,8 +85,10 @@ Decoder::Outcome Decoder::decode(std::vector<DecodeRow>& rows, const std::functi
   const Turn turn(lock_);
   seenChanges_ = signal_.changes.load() - 1;
   computing_ = true;
+  threads_.begin(rows);
   const uint64_t beganMs = monotonicMs();
   const int32_t code = llama_decode(context_, batch_.raw());
+  if (code == 0) threads_.end();
   if (code == 0 && meanwhile) meanwhile();
   if (code == 0) llama_synchronize(context_);
   computing_ = false;

@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "llama-handles.h"
 #include "step-lock.h"
+#include "step-threads.h"
 #include "work.h"
 
 namespace llamaestro {
@@ -58,6 +59,7 @@ class Decoder {
   StepLock* lock_;
   const StopSignal& signal_;
   Counters& counters_;
+  StepThreads threads_;
   const std::vector<DecodeRow>* current_ = nullptr;
   uint32_t seenChanges_ = 0;
   bool computing_ = false;

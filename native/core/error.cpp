@@ -4,7 +4,9 @@
 
 namespace llamaestro {
 
-Error currentError(const char* fallbackCode) {
+namespace {
+
+Error describe(const char* fallbackCode) {
   try {
     throw;
   } catch (const Failure& failure) {
@@ -15,6 +17,16 @@ Error currentError(const char* fallbackCode) {
     return Error{fallbackCode, thrown.what(), {}, {}};
   } catch (...) {
     return Error{codes::kInternal, "something that is not an exception was thrown", {}, {}};
+  }
+}
+
+}  // namespace
+
+Error currentError(const char* fallbackCode) {
+  try {
+    return describe(fallbackCode);
+  } catch (...) {
+    return Error{codes::kOutOfMemory, "no memory left", {}, {}};  // short enough to need none
   }
 }
 

@@ -23,15 +23,16 @@ class EventSink {
  public:
   explicit EventSink(std::function<void()> wake) : wake_(std::move(wake)) {}
 
-  // One writer at a time: the decode thread, or the closing thread after the join.
+  // One writer at a time: the decode thread, or the closing thread after the join. Each of these happens whole, or
+  // throws std::bad_alloc and has changed nothing, the row that it was given included.
   void started(uint32_t sequence, uint32_t promptTokens, uint32_t cachedTokens);
   void prefill(uint32_t sequence, uint32_t doneTokens, uint32_t totalTokens);
   void tokens(uint32_t sequence, uint32_t firstIndex, const llama_token* ids, size_t count, std::string_view text);
   // Belongs to the tokens that are added next.
-  void logprobs(LogprobRow row);
-  void parts(PartsRow row);
-  void finished(uint32_t sequence, FinishedRow row);
-  void job(JobRow row);
+  void logprobs(LogprobRow&& row);
+  void parts(PartsRow&& row);
+  void finished(uint32_t sequence, FinishedRow&& row);
+  void job(JobRow&& row);
   // Shows what was added since the last time and wakes the owner if it is not awake already. Tokens of sequences that
   // have shown some before may wait for the next call, when the last time was less than `kTokenPaceMs` ago.
   void publish();
@@ -42,6 +43,7 @@ class EventSink {
   EventBatch drain();
 
  private:
+  void makeRoomForRow();
   void addRow(uint32_t sequence, EventKind kind, uint32_t a, uint32_t b);
 
   std::function<void()> wake_;

@@ -94,6 +94,7 @@ struct EngineStats {
   uint64_t prefixBlocks = 0;
   uint64_t prefixBytes = 0;
   uint64_t parked = 0;
+  uint32_t threads = 0;
   uint32_t cellsCounted = 0;
   uint32_t cellsRecounted = 0;
   uint32_t cellsHeld = 0;

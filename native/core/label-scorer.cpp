@@ -48,7 +48,7 @@ std::optional<LabelScorer::Step> LabelScorer::take(const float* logits, int32_t 
   const Node node = nodes_[open_.back()];
   open_.pop_back();
   const double total = logSumExp(logits, vocabSize);
-  if (!std::isfinite(total)) throw Failure(codes::kInternal, "the model computed a logit that is not a finite number");
+  if (!std::isfinite(total)) throw NotFinite();
   double goesOn = 0;
   for (const auto& [token, index] : node.children) {
     Node& child = nodes_[index];

@@ -5,9 +5,16 @@
 #include <cstdint>
 #include <vector>
 
+#include "error.h"
 #include "llama.h"
 
 namespace llamaestro {
+
+// Thrown where a number that counts is none: softmax over it is garbage, and so is what the cache holds of it.
+class NotFinite : public Failure {
+ public:
+  NotFinite() : Failure(codes::kInternal, "the model computed a logit that is not a finite number") {}
+};
 
 // The first of the best.
 llama_token bestToken(const float* logits, int32_t vocabSize);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "insist.h"
 #include "log-hub.h"
 
 namespace llamaestro {
@@ -99,36 +100,43 @@ bool PooledLoop::post(std::shared_ptr<PooledJob> job) {
 
 void PooledLoop::run() {
   while (!parts_.signal.closing.load()) {
-    if (jobs_.empty()) {
-      parts_.counters.busySinceMs.store(0);
-      parts_.onIdle();
-    }
-    takeJobs(jobs_.empty());
     try {
-      endCancelled();
-      if (!jobs_.empty()) step();
+      turn();
     } catch (...) {
       const Error error = currentError();
-      for (const JobPtr& job : std::deque<JobPtr>(jobs_)) finish(job, error);
+      while (!jobs_.empty()) finish(JobPtr(jobs_.front()), error);
+      insist([this] { parts_.sink.publish(); });
     }
-    parts_.sink.publish();
   }
   mailbox_.close();
-  takeJobs(false);
-  for (const JobPtr& job : std::deque<JobPtr>(jobs_)) {
-    finish(job, Error{codes::kCancelled, "the engine was closed", {}, {}});
-  }
+  insist([this] { takeJobs(false); });
+  while (!jobs_.empty()) finish(JobPtr(jobs_.front()), Error{codes::kCancelled, "engine closed", {}, {}});
   parts_.counters.busySinceMs.store(0);
+  insist([this] { parts_.sink.publish(); });
+}
+
+void PooledLoop::turn() {
+  if (jobs_.empty()) {
+    parts_.counters.busySinceMs.store(0);
+    parts_.onIdle();
+  }
+  takeJobs(jobs_.empty());
+  endCancelled();
+  if (!jobs_.empty()) step();
   parts_.sink.publish();
 }
 
 void PooledLoop::takeJobs(bool wait) {
-  for (JobPtr& job : mailbox_.take(wait && !parts_.signal.closing.load())) {
+  for (const JobPtr& job : mailbox_.take(wait && !parts_.signal.closing.load())) {
     if (jobs_.empty()) parts_.counters.busySinceMs.store(monotonicMs());
-    job->row.job = job->id;
-    job->row.width = job->dimensions.value_or(width_);
-    job->row.values.resize(job->inputs.size() * job->row.width);
-    jobs_.push_back(std::move(job));
+    insist([&] { jobs_.push_back(job); });
+    try {
+      job->row.job = job->id;
+      job->row.width = job->dimensions.value_or(width_);
+      job->row.values.resize(job->inputs.size() * job->row.width);
+    } catch (...) {
+      finish(JobPtr(job), currentError());
+    }
   }
 }
 
@@ -168,6 +176,7 @@ void PooledLoop::step() {
   const uint64_t logBefore = newestLogNumber();
   const Decoder::Outcome outcome = parts_.decoder.decode(rows);
   parts_.counters.running.store(0);
+  bool isSpoiled = outcome != Decoder::Outcome::Done;  // nobody has looked at what was computed
   if (outcome == Decoder::Outcome::Done) {
     for (size_t i = 0; i < places.size(); ++i) {
       places[i].job->nextInput = places[i].input + 1;
@@ -177,10 +186,11 @@ void PooledLoop::step() {
         keep(places[i], rows[i].slot);
       } catch (...) {
         finish(places[i].job, currentError());  // its neighbours have their own numbers
+        isSpoiled = true;
       }
     }
   }
-  if (llama_memory_t memory = llama_get_memory(parts_.context)) llama_memory_clear(memory, false);
+  if (llama_memory_t memory = llama_get_memory(parts_.context)) llama_memory_clear(memory, isSpoiled);
   for (const Place& place : places) {
     if (!isThere(place.job)) continue;
     if (outcome == Decoder::Outcome::Failed || outcome == Decoder::Outcome::NoRoom) {
@@ -214,9 +224,9 @@ void PooledLoop::finish(const JobPtr& job, const std::optional<Error>& error) {
   parts_.works.remove(job->id);
   if (error) {
     job->row.values.clear();
-    job->row.error = error;
+    insist([&] { job->row.error = error; });
   }
-  parts_.sink.job(std::move(job->row));
+  insist([&] { parts_.sink.job(std::move(job->row)); });
 }
 
 }  // namespace llamaestro

@@ -54,6 +54,7 @@ class PooledLoop : public Loop {
     size_t input;
   };
 
+  void turn();
   void takeJobs(bool wait);
   void endCancelled();
   std::vector<DecodeRow> pack(std::vector<Place>& places);

@@ -21,7 +21,7 @@ uint32_t fixedSeed(uint32_t seed) { return seed == LLAMA_DEFAULT_SEED ? seed - 1
 
 // The best logit must be a number: softmax over anything else is garbage.
 void requireFinite(float logit) {
-  if (!std::isfinite(logit)) throw Failure(codes::kInternal, "the model computed a logit that is not a finite number");
+  if (!std::isfinite(logit)) throw NotFinite();
 }
 
 float ranged(const Number& value, const char* field, double low, double high, float otherwise, bool openLow = false) {

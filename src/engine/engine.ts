@@ -73,7 +73,7 @@ export interface LoadOptions {
   readonly cpuMoeLayers?: number;
   /** At most 64; they go before `cpuMoeLayers`. */
   readonly tensorOverrides?: readonly TensorOverride[];
-  /** Compute threads, 1 … 512. Default: the physical cores this process may use. */
+  /** Compute threads at most, 1 … 512. Default: the physical cores this process may use. */
   readonly threads?: number;
   /** Prompt tokens of one decode call, 16 … 4096. Default: measured at load, the largest of 16, 32 … 256 (CPU) or 512 (GPU) that takes at most 0.25 s. */
   readonly chunkTokens?: number;
@@ -274,6 +274,8 @@ export interface EngineStats {
   readonly generatedTokens: number;
   /** How often a running sequence was put aside in host memory to make room. */
   readonly parked: number;
+  /** Compute threads of the newest step: `info.threads`, or fewer where other work of the machine makes fewer faster. */
+  readonly threads: number;
   /** Prompt tokens that were taken over from earlier sequences, by `prefixHits` sequences. */
   readonly cachedTokens: number;
   /** Of `cachedTokens`, those that were still in the cache of a slot, where nothing had to be copied. */

@@ -104,8 +104,7 @@ export class FakeEngine implements Engine {
       waiting: this.waitingCount(),
       promptTokens: this.promptTokens,
       generatedTokens: this.generatedTokens,
-      parked: 0,
-      ...this.prefixes.stats(),
+      ...{ parked: 0, threads: this.info.threads, ...this.prefixes.stats() },
       cells: this.countCells(),
       stalledMs: busy ? this.parts.clock.nowMs() - this.lastStepMs : 0,
     };
