@@ -279,7 +279,7 @@ export class ProfileSwitch {
     const missing: string[] = [];
     const back = models.map((model) =>
       stage.restore(model, signal).catch((error: unknown) => {
-        log.error('a model did not come back after a switch that was not done', { model, error: String(error) });
+        log.warn('a model did not come back after a switch that was not done', { model, error: String(error) });
         missing.push(model);
       }),
     );

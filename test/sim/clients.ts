@@ -8,6 +8,7 @@ import type { Run } from '../../src/orchestra/orchestra.js';
 import type { RunRequest } from '../../src/schema/run.js';
 import type { SimGateway } from './gateway.js';
 import type { Visit } from './history.js';
+import { isSwitching } from './weather.js';
 import { WORK_MS, type World } from './world.js';
 
 const TASKS = [
@@ -61,8 +62,9 @@ function draw(random: Random, names: readonly string[]): Manner {
 export async function visitAgainAndAgain(world: World, name: string, visits: Visit[]): Promise<void> {
   const { clock } = world;
   const random = world.random(name);
-  const { profile } = world.estate;
-  const names = [...MORE_NAMES, ...profile.models.map((model) => model.name)];
+  const { profile, second } = world.estate;
+  const models = isSwitching(world.kind) ? new Set([...profile.models, ...second.models]) : profile.models;
+  const names = [...MORE_NAMES, ...[...models].map((model) => model.name)];
   for (let number = 1; ; number++) {
     await sleep(clock, random.next() * 1500);
     if (clock.nowMs() >= WORK_MS) return;

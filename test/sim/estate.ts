@@ -12,6 +12,12 @@ const MIB = 2 ** 20;
 
 /** The model that fits only where nothing but the kept ones is loaded. */
 export const BIGGEST = 'big';
+/** The name of the model that only the second profile has. */
+const POET = 'poet';
+/** What the second profile does not have. */
+const LEFT_OUT = ['coder', 'writer', BIGGEST];
+/** What it has with other settings. */
+const EXCHANGED = ['general', 'scout'];
 /** The longest that an unused model stays. */
 export const LONGEST_TTL_MS = 8000;
 
@@ -35,8 +41,15 @@ const KINDS: readonly Kind[] = [
   { name: 'vectors', fileMib: 16, slots: 1, gpuShare: 0 },
 ];
 
+/** Drawn after all others. */
+const POET_KIND: Kind = { name: POET, fileMib: 40, slots: 2, gpuShare: 1, more: { residency: 'resident' } };
+const ALL = [...KINDS, POET_KIND];
+
 export interface Estate {
+  /** The one that a first start takes, and every run ends with. */
   readonly profile: Profile;
+  /** Some of the same models, some of the same names with other settings, and one more. */
+  readonly second: Profile;
   readonly devices: readonly SimDevice[];
   readonly script: FakeScript;
   /** What each model says to everything, by model name. */
@@ -61,16 +74,21 @@ export function estateOf(random: Random): Estate {
   const pick = <T>(...from: readonly T[]): T => from[Math.floor(random.next() * from.length)]!;
   const machine = pick('plain', 'limited', 'gpu');
   const hasGpu = machine === 'gpu';
-  const models = KINDS.map((kind) => modelOf(kind, pick(LONGEST_TTL_MS, 3000), pick(2, 5, 8)));
-  const places = KINDS.map(({ name, gpuShare }): [string, Place] => {
+  const draw = (kind: Kind): ModelSpec => modelOf(kind, pick(LONGEST_TTL_MS, 3000), pick(2, 5, 8));
+  const placeOf = ({ name, gpuShare }: Kind): [string, Place] => {
     const beyond = (): number => Math.floor(random.next() * MOST_BEYOND_BYTES);
     const share = hasGpu ? gpuShare : 0;
     return [fileOf(name), { gpuShare: share, beyondCpuBytes: beyond(), beyondGpuBytes: share > 0 ? beyond() : 0 }];
-  });
+  };
+  const models = KINDS.map(draw);
+  const places = KINDS.map(placeOf);
+  const poet = draw(POET_KIND);
+  places.push(placeOf(POET_KIND));
   const devices = hasGpu ? [cpu(CPU_BESIDE), gpu()] : [machine === 'plain' ? cpu(CPU_ALONE) : limitedCpu()];
-  const answers = Object.fromEntries(KINDS.map(({ name }) => [name, `I am ${name}: naïve owls – a violin 🎻.`]));
+  const answers = Object.fromEntries(ALL.map(({ name }) => [name, `I am ${name}: naïve owls – a violin 🎻.`]));
   const script = scriptFor(devices, answers);
-  return { profile: profileFor(models), devices, script, answers, places: Object.fromEntries(places) };
+  const profile = profileFor('first', models);
+  return { profile, second: secondOf([...models, poet]), devices, script, answers, places: Object.fromEntries(places) };
 }
 
 function fileOf(name: string): string {
@@ -85,8 +103,21 @@ function modelOf({ name, slots, more }: Kind, ttlMs: number, priority: number): 
   return modelSpec(name, { load, ttlMs, priority, ...more });
 }
 
-function profileFor(models: readonly ModelSpec[]): Profile {
+function secondOf(models: readonly ModelSpec[]): Profile {
+  const kept = models.filter(({ name }) => !LEFT_OUT.includes(name));
+  const changed = kept.map((spec): ModelSpec => {
+    const { name, load } = spec;
+    if (!EXCHANGED.includes(name)) return spec;
+    const [slots, contextTokens] = [(load.slots ?? 1) + 1, (load.contextTokens ?? 0) + 1024];
+    return { ...spec, load: { ...load, slots, contextTokens }, configHash: `${name}, other settings` };
+  });
+  return { ...profileFor('second', changed), routes: [{ complexity: 'simple', model: POET }] };
+}
+
+function profileFor(name: string, models: readonly ModelSpec[]): Profile {
   return profileOf(models, {
+    name,
+    origin: name,
     defaultModel: 'general',
     routes: [
       { kind: 'code', model: 'coder' },
@@ -100,7 +131,7 @@ function scriptFor(devices: readonly SimDevice[], answers: Estate['answers']): F
   return {
     devices: devices.map((device) => ({ ...device, description: 'simulated', freeBytes: device.totalBytes })),
     models: Object.fromEntries(
-      KINDS.map(({ name, fileMib }, index) => [
+      ALL.map(({ name, fileMib }, index) => [
         fileOf(name),
         { fileBytes: fileMib * MIB, answer: answers[name] ?? '', loadMs: 100 + 200 * (index % 5), stepMs: 5 + index },
       ]),

@@ -18,6 +18,10 @@ import { nodeClient } from '../../src/pool/node-client.js';
 import { createPool } from '../../src/pool/pool-driver.js';
 import type { PoolPolicies } from '../../src/pool/policies.js';
 import type { Pool } from '../../src/pool/pool.js';
+import type { Catalog } from '../../src/profile/catalog.js';
+import { createProfileManager, type ProfileManager } from '../../src/profile/profile-manager.js';
+import { createProfilePlanner } from '../../src/profile/profile-planner.js';
+import type { Profile } from '../../src/schema/profile.js';
 import type { Estate } from './estate.js';
 import type { LeaseNote } from './history.js';
 import { watchLeases } from './lease-watch.js';
@@ -61,6 +65,8 @@ export interface GatewayParts {
   readonly onTrouble: (hid: string) => void;
   readonly onViolation: (message: string) => void;
   readonly sabotage: Sabotage;
+  /** Profiles change; where they never do, nothing of them is written down. */
+  readonly isSwitching: boolean;
 }
 
 export class SimGateway {
@@ -71,6 +77,7 @@ export class SimGateway {
   readonly name: string;
   readonly orchestra: Orchestra;
   readonly pool: Pool;
+  readonly profiles: ProfileManager;
   readonly receiver: FrameReceiver;
   readonly spawner: SimSpawner;
   /** Leases that are out now, by model, as the orchestra has them. */
@@ -115,10 +122,20 @@ export class SimGateway {
       ...shared,
       ...{ receiver: this.receiver, gid, journal, clock: this.requestClock },
       pool: this.pool,
-      profile: () => estate.profile,
-      crossing: () => undefined,
+      profile: () => (parts.isSwitching ? this.profiles.current() : estate.profile),
+      crossing: () => (parts.isSwitching ? this.profiles.crossing() : undefined),
+    });
+    this.profiles = createProfileManager({
+      ...{ clock, log, journal, pool: this.pool },
+      catalog: catalogOf([estate.profile, estate.second]),
+      plan: createProfilePlanner(node, { ...DEFAULT_LIMITS, ...LIMITS }),
+      watchFolder: () => () => undefined,
     });
     this.orchestra = sabotage.orchestra?.(orchestra) ?? orchestra;
+  }
+
+  get isSwitching(): boolean {
+    return this.parts.isSwitching;
   }
 
   /** Aborts when the process is gone. */
@@ -136,7 +153,14 @@ export class SimGateway {
     await this.crashes.open();
     this.agent.start();
     await this.orchestra.recover();
-    this.pool.apply(this.parts.estate.profile);
+    const { profile, second } = this.parts.estate;
+    if (!this.parts.isSwitching) {
+      this.pool.apply(profile);
+      this.isUp = true;
+      return;
+    }
+    const before = await this.profiles.remembered();
+    await this.profiles.start(before?.name === second.name ? second : profile);
     this.isUp = true;
   }
 
@@ -154,10 +178,21 @@ export class SimGateway {
   async stop(): Promise<void> {
     await this.orchestra.drain();
     this.isUp = false;
+    this.profiles.close();
     await this.pool.close();
     await this.agent.close();
     this.receiver.close();
     await this.bus.close();
     await this.journal.close();
   }
+}
+
+/** Profiles that no file holds. */
+function catalogOf(profiles: readonly Profile[]): Catalog {
+  const named = (name: string): Promise<Profile> => {
+    const found = profiles.find((profile) => profile.name === name);
+    return found === undefined ? Promise.reject(new Error(`no profile ${name}`)) : Promise.resolve(found);
+  };
+  const nobody = (): Promise<never> => Promise.reject(new Error('nobody asks for this here'));
+  return { inspect: nobody, load: named, named, forFile: nobody, list: () => Promise.resolve([]) };
 }

@@ -13,7 +13,9 @@ const OVERTIME_MS = 2500;
 /** A host frees a cancelled slot within this, in good weather and at the very worst while it and its line are well. */
 const CALM_CANCEL_MS = 1000;
 const CANCEL_MS = 2000;
-const LINES_ARE_WELL: readonly Kind[] = ['calm', 'hosts', 'restarts', 'memory'];
+const LINES_ARE_WELL: readonly Kind[] = ['calm', 'hosts', 'restarts', 'memory', 'switches'];
+/** How a request may end that only switches of profiles came across: its own will, its own limits, a name that is gone. */
+const LOST_TO_NOBODY: readonly string[] = ['cancelled', 'deadline', 'queue_timeout', 'queue_full', 'model_not_found'];
 
 /** Every rule that the history breaks. */
 export function violationsOf(history: History): readonly string[] {
@@ -102,6 +104,11 @@ function resultRules(visit: Visit, result: RunResult, record: RunRecord, history
   const dispatched = result.attempts.filter(({ hid, code }) => hid !== '' && code !== 'journal_unavailable');
   const highest = dispatched.at(-1)?.attempt ?? 0;
   if (highest > record.attempt) broken.push(`attempt ${highest} is shown, ${record.attempt} is journalled`);
+  if (history.kind === 'switches' && result.error !== undefined) {
+    const { code } = result.error;
+    const isCut = code === 'profile_switching' && result.usage.completionTokens > 0;
+    if (!isCut && !LOST_TO_NOBODY.includes(code)) broken.push(`a switch lost it: ${code}: ${result.error.message}`);
+  }
   if (history.kind === 'calm') {
     const fine =
       result.status === 'completed' || visit.cancelledAtMs !== undefined || result.error?.code === 'deadline';

@@ -37,18 +37,24 @@ export class LiveRules {
 
   private lookAt(gateway: SimGateway): void {
     const { models, nodes } = gateway.pool.status();
-    for (const model of models) this.slots(model, gateway);
+    // A model that leaves has leases under the name of the one that came for it.
+    const isSettled = !gateway.isSwitching || gateway.profiles.progress().state === 'stable';
+    for (const model of models) this.slots(model, gateway, isSettled);
     for (const row of nodes[0]?.ledger ?? []) this.ledger(row);
     this.processes(models, gateway);
   }
 
   /** Leases out and free slots are the slots; nobody waits beside a free one. */
-  private slots({ name, state, slots, leased, queued }: ModelStatus, { leasesOut }: SimGateway): void {
+  private slots(
+    { name, state, slots, leased, queued }: ModelStatus,
+    { leasesOut, isSwitching, profiles }: SimGateway,
+    isSettled: boolean,
+  ): void {
     if (leased > slots) this.say(`${name}: ${leased} leases out of ${slots} slots`);
     const known = leasesOut.get(name) ?? 0;
-    if (known !== leased && name !== EMBEDDING)
+    if ((isSettled ? known !== leased : known < leased) && name !== EMBEDDING)
       this.say(`${name}: the pool counts ${leased} leases, there are ${known}`);
-    if (state === 'ready' && queued > 0 && leased < slots)
+    if (state === 'ready' && queued > 0 && leased < slots && !(isSwitching && profiles.crossing() !== undefined))
       this.say(`${name}: ${queued} wait beside ${slots - leased} free slots`);
   }
 

@@ -17,6 +17,8 @@ const BACKOFF_MS = 80_000;
 const TIMERS_GONE_MS = 1000;
 /** How often, and how long each time, the model that needs all bytes is asked for: the network may still lose a word. */
 const BIGGEST_TRIES = 6;
+/** To the first profile: the network may still lose a word. */
+const HOME_TRIES = 4;
 const LOAD_LIMIT_MS = 60_000;
 const AFTERMATH_MS = 2000;
 
@@ -71,6 +73,7 @@ async function comeToRest(world: World, gateway: SimGateway): Promise<AtRest> {
   const { clock } = world;
   const { orchestra, pool, spawner, receiver } = gateway;
   const sum = (of: 'leased' | 'queued'): number => pool.status().models.reduce((total, model) => total + model[of], 0);
+  if (gateway.isSwitching) await goHome(world, gateway);
   await reach(world, () => orchestra.status().running === 0, 'runs are still under way');
   await reach(world, () => sum('leased') === 0, 'leases are still out');
   await clock.run(TIMERS_GONE_MS);
@@ -85,6 +88,29 @@ async function comeToRest(world: World, gateway: SimGateway): Promise<AtRest> {
   const hosts = beyondTime();
   const biggest = await loadBiggest(world, gateway);
   return { leased, queued, streams, hosts, requestTimers, biggest };
+}
+
+/** Whatever was switched, the first profile is served in the end. */
+async function goHome(world: World, { profiles }: SimGateway): Promise<void> {
+  const { name } = world.estate.profile;
+  const atRest = (): boolean => profiles.progress().to === undefined && world.switches === 0;
+  await reach(world, atRest, 'a switch does not end');
+  for (let attempt = 1; attempt <= HOME_TRIES && profiles.current().name !== name; attempt++) {
+    let isOver = false;
+    const note = (outcome: string): void => world.note(`home: ${outcome}`);
+    void profiles
+      .activate(name, 1000)
+      .then(({ over }) => over)
+      .then(
+        ({ result, error }) => note(`${result} ${error?.message ?? ''}`),
+        (thrown: unknown) => note(toLlamaestroError(thrown).message),
+      )
+      .finally(() => (isOver = true));
+    await reach(world, () => isOver, 'a switch does not end');
+    if (profiles.current().name !== name) await world.clock.run(BACKOFF_MS);
+  }
+  if (profiles.current().name !== name) world.noticed.push('there is no way back to the first profile');
+  await reach(world, atRest, 'a switch does not end');
 }
 
 /** Undefined when the model that needs all bytes can still be loaded; else what went wrong. */

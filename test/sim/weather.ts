@@ -8,7 +8,13 @@ import type { FakeFault } from '../../src/engine/fake-script.js';
 
 /** Kinds of trouble; a seed has the one at its place modulo their number. */
 export const KINDS = ['calm', 'hosts', 'restarts', 'network', 'memory', 'sleep', 'everything'] as const;
-export type Kind = (typeof KINDS)[number];
+/** And those with switches of profiles: alone, with restarts, with everything. They are played by a file of their own. */
+export const SWITCHING = ['switches', 'switched off', 'upheaval'] as const;
+export type Kind = (typeof KINDS)[number] | (typeof SWITCHING)[number];
+
+export function isSwitching(kind: Kind): boolean {
+  return (SWITCHING as readonly Kind[]).includes(kind);
+}
 
 export type Trouble =
   | { readonly atMs: number; readonly what: 'kill-host' }
@@ -20,6 +26,8 @@ export type Trouble =
   | { readonly atMs: number; readonly what: 'suspend'; readonly forMs: number }
   /** Somebody unloads a model by command. */
   | { readonly atMs: number; readonly what: 'unload'; readonly drainMs: number }
+  /** Somebody switches to one of the profiles, and perhaps thinks better of it. */
+  | { readonly atMs: number; readonly what: 'switch'; readonly drainMs: number; readonly cancelAfterMs?: number }
   /** Another program takes a share of what is free on a device. */
   | { readonly atMs: number; readonly what: 'borrow'; readonly share: number; readonly forMs: number };
 
@@ -62,6 +70,11 @@ export function weatherOf(kind: Kind, random: Random, workMs: number): Weather {
       const [share, forMs] = [random.next(), between(50, 6000)];
       return { atMs, what: 'borrow', share, forMs };
     });
+  const switches = (): Trouble[] =>
+    times(6).map((atMs) => {
+      const [drainMs, isCancelled, cancelAfterMs] = [between(0, 3000), random.next() < 0.3, between(0, 1500)];
+      return { atMs, what: 'switch', drainMs, ...(isCancelled ? { cancelAfterMs } : {}) };
+    });
   const lossy = { drop: 0.01, reorder: 0.05, reorderMs: 30 };
   const network = { network: lossy, fromHosts: { ...lossy, duplicate: 0.02 } };
   const sound = { network: {}, fromHosts: {} };
@@ -79,7 +92,12 @@ export function weatherOf(kind: Kind, random: Random, workMs: number): Weather {
       return { kind, troubles: inOrder(...unloads(), ...borrows()), ...sound, engineFaults: 0 };
     case 'sleep':
       return { kind, troubles: inOrder(...sleeps()), ...sound, engineFaults: 0 };
-    case 'everything': {
+    case 'switches':
+      return { kind, troubles: inOrder(...switches()), ...sound, engineFaults: 0 };
+    case 'switched off':
+      return { kind, troubles: inOrder(...switches(), ...restarts()), ...sound, engineFaults: 0 };
+    case 'everything':
+    case 'upheaval': {
       const troubles = inOrder(
         ...hosts(),
         ...sleeps(),
@@ -89,7 +107,8 @@ export function weatherOf(kind: Kind, random: Random, workMs: number): Weather {
         ...unloads(),
         ...borrows(),
       );
-      return { kind, troubles, ...network, engineFaults: 0.5 };
+      const more = kind === 'upheaval' ? inOrder(...troubles, ...switches()) : troubles;
+      return { kind, troubles: more, ...network, engineFaults: 0.5 };
     }
   }
 }

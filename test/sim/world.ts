@@ -13,7 +13,7 @@ import { SimGateway, type Sabotage } from './gateway.js';
 import type { LeaseNote } from './history.js';
 import { LiveRules } from './live-rules.js';
 import { MachineMemory } from './machine-memory.js';
-import { engineFaults, kindOf, weatherOf, type Kind, type Trouble, type Weather } from './weather.js';
+import { engineFaults, isSwitching, kindOf, weatherOf, type Kind, type Trouble, type Weather } from './weather.js';
 
 const COMMIT_MS = 2;
 /** How long clients come and things go wrong. */
@@ -46,6 +46,8 @@ export class World {
   readonly complaints: string[] = [];
   readonly troubledHosts = new Set<string>();
   private readonly unloads: Unload[] = [];
+  /** That were begun and have no end yet. */
+  switches = 0;
   /** Every life of the gateway so far. */
   readonly gateways: SimGateway[] = [];
   /** Undefined while it is down. */
@@ -133,7 +135,7 @@ export class World {
     const life = this.gateways.length + 1;
     const gateway = new SimGateway({
       ...{ life, journal, clock: this.clock, network: this.network, leases: this.leases, sabotage: this.sabotage },
-      ...{ estate: this.estate, memory: this.memory },
+      ...{ estate: this.estate, memory: this.memory, isSwitching: isSwitching(this.kind) },
       lineFaults: this.weather.fromHosts,
       random: this.random(`gateway ${String(life)}`),
       log: this.logger(`gateway ${String(life)}`),
@@ -177,6 +179,8 @@ export class World {
         return this.clock.jump(trouble.forMs);
       case 'unload':
         return void this.unload(gateway, trouble.drainMs);
+      case 'switch':
+        return void this.change(gateway, trouble);
       case 'borrow': {
         const { devices } = this.estate;
         const device = devices[Math.floor(this.fate.next() * devices.length)]!;
@@ -191,9 +195,45 @@ export class World {
     }
   }
 
+  /** To one of the two profiles; whatever becomes of it, it ends, and one of them is served. */
+  private async change(
+    { profiles, dead, name }: SimGateway,
+    { drainMs, cancelAfterMs }: Extract<Trouble, { what: 'switch' }>,
+  ): Promise<void> {
+    const { profile, second } = this.estate;
+    const to = this.fate.next() < 0.7 ? (profiles.current().name === profile.name ? second : profile) : profile;
+    if (cancelAfterMs !== undefined) {
+      const cancel = (): void => {
+        try {
+          profiles.cancel();
+        } catch (thrown) {
+          this.note(`a cancel came too late: ${toLlamaestroError(thrown).code}`);
+        }
+      };
+      this.clock.setTimer(cancelAfterMs, () => !dead.aborted && cancel());
+    }
+    this.switches++;
+    const onDeath = (): void => void this.switches--;
+    dead.addEventListener('abort', onDeath, { once: true });
+    try {
+      const { over } = await profiles.activate(to.name, drainMs);
+      const { from, result, error } = await over;
+      this.note(`${name}: switch from ${from} to ${to.name}: ${result} ${error?.code ?? ''} ${error?.message ?? ''}`);
+      const isFine = result === 'done' || result === 'cancelled' || this.kind !== 'switches';
+      if (!isFine) this.noticed.push(`a switch to ${to.name} failed without a fault: ${error?.message ?? ''}`);
+    } catch (thrown) {
+      const { code, message } = toLlamaestroError(thrown);
+      this.note(`${name}: no switch to ${to.name}: ${code} ${message}`);
+      const isFine = ['switch_conflict', 'cancelled'].includes(code) || this.kind !== 'switches';
+      if (!isFine) this.noticed.push(`a switch to ${to.name} was refused without a fault: ${message}`);
+    }
+    dead.removeEventListener('abort', onDeath);
+    this.switches--;
+  }
+
   /** Some model, loaded or not; the answer must come, and then its process is gone. */
   private async unload(gateway: SimGateway, drainMs: number): Promise<void> {
-    const { models } = this.estate.profile;
+    const { models } = isSwitching(this.kind) ? gateway.profiles.current() : this.estate.profile;
     const { name, pinned } = models[Math.floor(this.fate.next() * models.length)]!;
     const unload: Unload = { gateway, isOver: false };
     this.unloads.push(unload);
@@ -208,7 +248,8 @@ export class World {
       judge(!livesOn && !pinned, livesOn ? `${hid} lives on` : `${hid} is gone`);
     } catch (thrown) {
       const { code } = toLlamaestroError(thrown);
-      judge(pinned && code === 'pinned', code);
+      // Another profile may be served by the time it is asked for.
+      judge((pinned && code === 'pinned') || code === 'model_not_found', code);
     }
   }
 
