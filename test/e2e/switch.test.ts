@@ -97,6 +97,19 @@ describe('e2e: switching profiles', function () {
     await until('the first ledger', async () => (await held()) === first);
   });
 
+  it('carries prompts across: a model that left and returns need not compute them again', async () => {
+    const summarize = async (): Promise<number> => {
+      const task = `Summarise: ${'rivers and owls '.repeat(40)}`;
+      const response = await post(`${gateway.url}/v1/execute`, { task, model: 'summarizer', max_tokens: 4 });
+      return ((await response.json()) as { usage: { cached_tokens: number } }).usage.cached_tokens;
+    };
+    await switchTo(gateway, 'demo');
+    expect(await summarize()).to.equal(0);
+    await switchTo(gateway, 'demo-small');
+    await switchTo(gateway, 'demo');
+    expect(await summarize()).to.be.above(64);
+  });
+
   it('is one command, with progress, a plan, and an exit code', async () => {
     const cli = async (...words: string[]): Promise<{ stdout: string; stderr: string }> =>
       promisify(execFile)(process.execPath, ['--import', 'tsx', CLI, '--url', gateway.url, ...words]);
