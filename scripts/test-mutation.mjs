@@ -62,7 +62,7 @@ function mutate(file) {
     // Only the tests that reach a change run for it.
     coverageAnalysis: 'perTest',
     mutate: [file],
-    testFiles: mutationTargets[file],
+    specs: mutationTargets[file],
     concurrency: Number(process.env.LLAMAESTRO_MUTATION_CONCURRENCY ?? 2),
     timeoutMS: 5000,
     logLevel: 'error',

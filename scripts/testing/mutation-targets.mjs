@@ -34,7 +34,7 @@ export const mutationTargets = {
     'worth',
   ]),
   'src/pool/instance.ts': ['test/pool/instance-state.test.ts'],
-  ...twins('profile', ['fit', 'inheritance', 'nearest-word', 'switch-outlook', 'switch-plan']),
+  ...twins('profile', ['fit', 'inheritance', 'nearest-word', 'switch-outlook', 'switch-plan', 'switch-state']),
   'src/profile/flow-check.ts': ['test/profile/profile-check.test.ts'],
 };
 

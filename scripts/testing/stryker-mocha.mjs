@@ -30,11 +30,11 @@ const watch = /** @type {Record<string, any>} */ (
 );
 
 /**
- * @param {import('@stryker-mutator/api/core').StrykerOptions} options with our own `testFiles`
+ * @param {import('@stryker-mutator/api/core').StrykerOptions} options with our own `specs`: test files
  * @returns {TestRunner}
  */
 function mochaRunner(options) {
-  const files = /** @type {string[]} */ (options['testFiles']);
+  const files = /** @type {string[]} */ (options['specs']);
   /** @type {TestResult[]} */
   let results = [];
   /** @type {Promise<Mocha> | undefined} */

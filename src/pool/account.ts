@@ -140,11 +140,11 @@ export class Account {
 
   /**
    * The load is done. Returns what counts as measured: free memory of a GPU falls for everybody, so it says something about
-   * one load only if nothing else of ours moved meanwhile.
+   * one load only if nothing else of ours moved meanwhile, nor is on its way.
    */
   commit(hid: string, allocated: DeviceBytes, observed: DeviceBytes): DeviceBytes {
-    const wasAlone = this.bookedAt.get(hid) === this.changes;
     this.ledger = ledgers.commit(this.ledger, hid, allocated);
+    const wasAlone = this.bookedAt.get(hid) === this.changes && this.isQuiet;
     this.changes++;
     return this.measure(hid, wasAlone ? withBuffers(observed, allocated) : ownOf(observed));
   }

@@ -15,7 +15,7 @@ import type { Catalog, ProfileSummary } from './catalog.js';
 import { EditWatch, type ProfileEdit } from './edit-watch.js';
 import type { WatchFolder } from './folder-watch.js';
 import type { PlanProfile } from './profile-planner.js';
-import { ProfileSwitch, type Crossing, type Destination } from './profile-switch.js';
+import { ProfileSwitch, type Crossing, type Destination, type SwitchParts } from './profile-switch.js';
 import { switchOutlook } from './switch-outlook.js';
 import { remember, rememberedProfile, rememberedSwitch, type RememberedProfile } from './switch-record.js';
 
@@ -27,6 +27,8 @@ export interface ProfileManagerParts {
   readonly watchFolder: WatchFolder;
   readonly pool: Pick<Pool, 'apply' | 'stage' | 'status'>;
   readonly journal: Pick<Journal, 'getState' | 'setStates'>;
+  /** As in `SwitchParts`. */
+  readonly transition?: NonNullable<SwitchParts['transition']>;
 }
 
 /** A switch that is under way. */
@@ -78,7 +80,11 @@ export function createProfileManager(parts: ProfileManagerParts): ProfileManager
     active = profile;
     watch.aim();
   };
-  const change = new ProfileSwitch({ clock, log, pool, journal, plan, current, adopt });
+  const { transition } = parts;
+  const change = new ProfileSwitch({
+    ...{ clock, log, pool, journal, plan, current, adopt },
+    ...(transition === undefined ? {} : { transition }),
+  });
   const begin = (destination: Destination, drainMs: number | undefined): Promise<SwitchUnderWay> =>
     change.begin({ ...destination, ...(drainMs === undefined ? {} : { drainMs }) });
   const reload = async (drainMs?: number): Promise<SwitchUnderWay> => {

@@ -36,6 +36,8 @@ export interface SwitchParts {
   readonly journal: Pick<Journal, 'setStates'>;
   readonly plan: PlanProfile;
   readonly current: () => Profile;
+  /** Another machine in place of the usual one: for whoever wants to see that its mistakes are noticed. */
+  readonly transition?: typeof transition;
   /** `profile` is served from now on. */
   readonly adopt: (profile: Profile) => void;
 }
@@ -170,7 +172,7 @@ export class ProfileSwitch {
   }
 
   private dispatch(event: SwitchEvent): void {
-    const { state, effects } = transition(this.state, event);
+    const { state, effects } = (this.parts.transition ?? transition)(this.state, event);
     if (state === this.state) return;
     this.parts.log.debug('a switch goes on', { from: this.state.name, to: state.name, event: event.type });
     this.state = state;

@@ -47,6 +47,9 @@ describe('subjects', () => {
       expect(patternTokens(wild), wild).to.deep.equal(wild.split('.'));
     }
     expect(patternTokens('a.>.b')).to.equal(undefined);
+    expect(subjectTokens('x'.repeat(512))).to.have.length(1);
+    expect(subjectTokens(`${'a.'.repeat(31)}a`)).to.have.length(32);
+    expect(subjectTokens(`${'a.'.repeat(32)}a`)).to.equal(undefined);
   });
 });
 

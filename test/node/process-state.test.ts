@@ -123,6 +123,28 @@ describe('processTransition', () => {
     ).to.deep.equal(['starting', 'starting', 'starting', 'asked, arm 10/20, ask-exit']);
   });
 
+  it('takes no spawn for failed that came off, and hears of no answer but while it asks', () => {
+    for (const state of STATES) {
+      const failed = processTransition(state, { type: 'spawn-failed' });
+      expect(failed.state.name).to.equal(state.name === 'starting' ? 'gone' : state.name);
+      if (state.name === 'asked') continue;
+      for (const type of ['unheard', 'term-due'] as const)
+        expect(processTransition(state, { type }), `${state.name} + ${type}`).to.deep.equal({ state, effects: [] });
+    }
+    for (const state of STATES) {
+      const due = words(processTransition(state, { type: 'kill-due' }));
+      const isKilled = state.name === 'asked' || state.name === 'terminated';
+      expect(due).to.equal(isKilled ? 'killed, disarm, SIGKILL' : state.name);
+    }
+  });
+
+  it('counts a shorter grace from when it was asked for', () => {
+    const asked: ProcessState = { name: 'asked', killAtMs: 1000 };
+    const kill = (graceMs: number): ProcessStep => processTransition(asked, { type: 'kill', graceMs, nowMs: 600 });
+    expect(kill(400)).to.deep.equal({ state: asked, effects: [] });
+    expect(kill(399).state).to.deep.equal({ name: 'asked', killAtMs: 999 });
+  });
+
   it('does not report a process that never was', () => {
     expect(run({ type: 'spawn-failed' }, { type: 'exited' })).to.deep.equal(['gone', 'gone']);
   });

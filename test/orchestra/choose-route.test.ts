@@ -40,11 +40,28 @@ describe('orchestra/choose-route', () => {
     expect(chooseRoute(profile, 'auto', judged).route).to.include({ model: 'coder', source: 'rules', confidence: 0.7 });
   });
 
+  it('says what is missing when neither a route nor the default can serve', () => {
+    const without = profileOf([gone], { defaultModel: 'gone', fallbacks: { gone: ['nobody'] } });
+    expect(refusal(() => chooseRoute(without, 'auto', judged)).code).to.equal('model_unusable');
+  });
+
+  it('holds a route to what it says of complexity', () => {
+    const routes = [
+      { complexity: 'simple', model: 'coder' },
+      { complexity: 'moderate', model: 'general' },
+    ] as const;
+    expect(chooseRoute({ ...profile, routes }, 'auto', judged).route).to.include({ model: 'general', source: 'rules' });
+  });
+
   it('takes the default where no route holds', () => {
     expect(chooseRoute(profile, 'auto', { ...judged, kind: 'chat' }).route).to.include({
       model: 'general',
       source: 'default',
+      reason: 'no route matched',
     });
+    expect(chooseRoute(profile, 'auto', { ...judged, kind: 'chat' }).specs.map(({ name }) => name)).to.deep.equal([
+      'general',
+    ]);
   });
 
   it('names those that stand in for a routed model, as far as their files are there', () => {
@@ -63,7 +80,10 @@ describe('orchestra/choose-route', () => {
   it('lists the names when a model is unknown', () => {
     const error = refusal(() => chooseRoute(profile, 'nobody', judged));
     expect(error.code).to.equal('model_not_found');
-    expect(error.remedy).to.contain('coder').and.to.contain('auto');
+    expect(error.message).to.equal("profile 'test' has no model 'nobody'");
+    expect(error.param).to.equal('model');
+    expect(error.remedy).to.equal('Use one of: auto, general, coder, code-model, gone.');
+    expect(routableNames(profile)).to.deep.equal(['auto', 'general', 'coder', 'code-model', 'gone']);
     expect(error.details?.['models']).to.deep.equal(routableNames(profile));
   });
 
@@ -71,5 +91,9 @@ describe('orchestra/choose-route', () => {
     const error = refusal(() => chooseRoute(profile, 'gone', judged));
     expect(error.code).to.equal('model_unusable');
     expect(error.message).to.contain('/models/gone.gguf');
+    expect(error).to.include({ param: 'model', remedy: 'Put the file there, or choose another model.' });
+    const parts = modelSpec('parts', { available: false, missing: ['/models/draft.gguf'] });
+    const refused = refusal(() => chooseRoute(profileOf([parts]), 'parts', judged));
+    expect(refused.message).to.contain('/models/draft.gguf');
   });
 });

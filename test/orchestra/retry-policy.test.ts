@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { ERROR_CODES } from '../../src/base/errors.js';
-import { afterFailure, POISON_CRASHES, type Failure } from '../../src/orchestra/retry-policy.js';
+import { afterFailure, mayFallBack, POISON_CRASHES, type Failure } from '../../src/orchestra/retry-policy.js';
 
 const failure: Failure = {
   code: 'host_lost',
@@ -30,6 +30,15 @@ describe('orchestra/retry-policy', () => {
     });
   }
 
+  it('goes to another model for faults of one model, and for nothing else', () => {
+    const elsewhere = ERROR_CODES.filter(mayFallBack);
+    expect(elsewhere).to.have.members([
+      ...['host_lost', 'host_stuck', 'stream_gap', 'ack_timeout', 'prefill_stall', 'token_stall', 'no_host'],
+      ...['context_length_exceeded', 'does_not_fit', 'model_unusable', 'queue_full', 'queue_timeout', 'load_failed'],
+      'out_of_memory',
+    ]);
+  });
+
   it('never puts a second answer behind a first token', () => {
     expect(afterFailure({ ...failure, deliveredTokens: 1 }, 0.5).action).to.equal('fail');
     expect(afterFailure({ ...failure, code: 'profile_switching', deliveredTokens: 1 }, 0.5).action).to.equal('fail');
@@ -52,7 +61,22 @@ describe('orchestra/retry-policy', () => {
   });
 
   it('does not wait beyond the deadline', () => {
-    expect(afterFailure({ ...failure, remainingMs: 40 }, 0).action).to.equal('fail');
+    const action = (remainingMs: number): string => afterFailure({ ...failure, remainingMs }, 0).action;
+    expect([action(40), action(50), action(51)]).to.deep.equal(['fail', 'fail', 'retry']);
+  });
+
+  it('draws the pause between 50 ms and three times the last one', () => {
+    const pauses = [0, 100, 900].map((lastPauseMs) =>
+      [0, 0.5, 1].map((draw) => {
+        const verdict = afterFailure({ ...failure, lastPauseMs }, draw);
+        return verdict.action === 'retry' ? verdict.pauseMs : verdict.action;
+      }),
+    );
+    expect(pauses).to.deep.equal([
+      [50, 50, 50],
+      [50, 175, 300],
+      [50, 1375, 2000],
+    ]);
   });
 
   it('pauses between 50 ms and 2 s, growing with jitter', () => {

@@ -19,6 +19,10 @@ describe('orchestra/run-times', () => {
     expect(watch.take(34)).to.deep.equal({ ...NO_TIMES, queueMs: 4 });
   });
 
+  it('is nothing at first', () => {
+    expect(NO_TIMES).to.deep.equal({ queueMs: 0, loadMs: 0, prefillMs: 0, decodeMs: 0 });
+  });
+
   it('adds what is there', () => {
     const sum = addTimes({ ...NO_TIMES, queueMs: 1 }, { queueMs: 2, decodeMs: 3 });
     expect(sum).to.deep.equal({ queueMs: 3, loadMs: 0, prefillMs: 0, decodeMs: 3 });

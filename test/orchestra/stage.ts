@@ -183,9 +183,6 @@ export class FakePool implements Pool {
     return this.counted();
   }
   apply(): void {}
-  warm(): Promise<void> {
-    return Promise.resolve();
-  }
   stage(): never {
     throw new Error('not asked for here');
   }

@@ -66,6 +66,19 @@ describe('pool: predicted and measured', () => {
     expect(bench.model('a').measured).to.deep.equal({ cpu: MIB, cuda0: 1000 * MIB });
   });
 
+  it('does so neither while another load goes on that began before and ends after', async () => {
+    const bench = withGpu();
+    bench.node.script.loadMs = 5000;
+    bench.ask('a');
+    await bench.until('a', 'loading');
+    await bench.clock.run(100);
+    bench.node.script.loadMs = 100;
+    bench.node.script.gpuBytes = { ...bench.node.script.gpuBytes, '/models/b.gguf': 500 * MIB };
+    (await bench.lease('b')).release();
+    expect(bench.model('a').state).to.equal('loading');
+    expect(bench.model('b').measured).to.deep.equal({ cpu: MIB });
+  });
+
   it('goes on without a journal that works', async () => {
     const bench = withGpu();
     await bench.journal.close();

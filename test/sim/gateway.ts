@@ -20,6 +20,7 @@ import type { PoolPolicies } from '../../src/pool/policies.js';
 import type { Pool } from '../../src/pool/pool.js';
 import type { Catalog } from '../../src/profile/catalog.js';
 import { createProfileManager, type ProfileManager } from '../../src/profile/profile-manager.js';
+import type { SwitchParts } from '../../src/profile/profile-switch.js';
 import { createProfilePlanner } from '../../src/profile/profile-planner.js';
 import type { Profile } from '../../src/schema/profile.js';
 import type { Estate } from './estate.js';
@@ -34,6 +35,8 @@ export interface Sabotage {
   readonly pool?: (pool: Pool) => Pool;
   /** Other decisions in place of the pool's own, made anew for each gateway. */
   readonly policies?: () => Partial<PoolPolicies>;
+  /** Another machine in place of that of the profile switch. */
+  readonly transition?: NonNullable<SwitchParts['transition']>;
   readonly orchestra?: (orchestra: Orchestra) => Orchestra;
   readonly journal?: (journal: MemoryJournal) => MemoryJournal;
 }
@@ -130,6 +133,7 @@ export class SimGateway {
       catalog: catalogOf([estate.profile, estate.second]),
       plan: createProfilePlanner(node, { ...DEFAULT_LIMITS, ...LIMITS }),
       watchFolder: () => () => undefined,
+      ...(sabotage.transition === undefined ? {} : { transition: sabotage.transition }),
     });
     this.orchestra = sabotage.orchestra?.(orchestra) ?? orchestra;
   }

@@ -1,12 +1,14 @@
 /**
- * Ordering bugs that model servers really had, as policies in place of the pool's own: each is right on its own, and wrong
+ * Ordering bugs that model servers really had, as policies in place of those of pool and profile switch: each is right on its own, and wrong
  * only in the order of things. The simulator has to notice every one.
  */
 import type { InstanceEffect } from '../../src/pool/instance.js';
 import { transition } from '../../src/pool/instance-state.js';
 import type { HolderStanding } from '../../src/pool/eviction.js';
 import { decidePlacement } from '../../src/pool/eviction.js';
+import { transition as switchTransition } from '../../src/profile/switch-state.js';
 import type { PoolPolicies } from '../../src/pool/policies.js';
+import type { Sabotage } from './gateway.js';
 
 type Bug = () => Partial<PoolPolicies>;
 
@@ -58,3 +60,10 @@ export const opensBeforeTheLoad: Bug = () => ({
       context,
     ),
 });
+
+/** A switch that is cancelled or fails ends where it stands: what was begun is neither finished nor undone. */
+export const takesNothingBack: NonNullable<Sabotage['transition']> = (state, event) => {
+  const next = switchTransition(state, event);
+  if (next.state.name !== 'rolling-back') return next;
+  return { state: { name: 'stable', last: next.state.cause }, effects: [{ type: 'write' }, { type: 'settle' }] };
+};

@@ -7,11 +7,17 @@ import type { Pool } from '../../src/pool/pool.js';
 import type { RunEvent } from '../../src/schema/run.js';
 import type { Sabotage } from './gateway.js';
 import { violationsOf } from './invariants.js';
-import { evictsOnAStaleRead, freesAtTheCommand, leasesWhatLeaves, opensBeforeTheLoad } from './known-bugs.js';
+import {
+  evictsOnAStaleRead,
+  takesNothingBack,
+  freesAtTheCommand,
+  leasesWhatLeaves,
+  opensBeforeTheLoad,
+} from './known-bugs.js';
 import { play } from './play.js';
 import type { Kind } from './weather.js';
 
-const TRIES = 5;
+const TRIES = 12;
 
 /** What the seeds have to say, up to the first that names the rule: what is broken may break others first. */
 async function noticed(kind: Kind, sabotage: Sabotage, rule: RegExp): Promise<string> {
@@ -119,6 +125,12 @@ describe('simulator: parts that are broken on purpose', () => {
     ],
     ['an eviction decided on a stale read', 'calm', { policies: evictsOnAStaleRead }, /attempts without a fault/],
     ['leases on a model that leaves', 'calm', { policies: leasesWhatLeaves }, /attempts without a fault/],
+    [
+      'a switch that ends half way',
+      'switches',
+      { transition: takesNothingBack },
+      /one profile at a time is made ready/,
+    ],
     ['a model opened before its load is done', 'calm', { policies: opensBeforeTheLoad }, /attempts without a fault/],
   ];
   for (const [what, kind, sabotage, rule] of cases) {
