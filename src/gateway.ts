@@ -23,6 +23,7 @@ import { createPool } from './pool/pool-driver.js';
 import { openCatalog } from './catalog.js';
 import type { Catalog } from './profile/catalog.js';
 import type { MadeUpOptions } from './profile/made-up-profile.js';
+import { LoadedModels } from './profile/loaded-models.js';
 import { watchFolder } from './profile/folder-watch.js';
 import { createProfilePlanner, type PlanProfile } from './profile/profile-planner.js';
 import { createProfileManager, type ProfileManager } from './profile/profile-manager.js';
@@ -102,6 +103,7 @@ async function assemble(site: Site, choice: Choice, version: string, takeApart: 
   await settlePast(site, orchestra, journal);
   const first = await firstProfile(choice, catalog, profiles, log);
   await profiles.start(first);
+  warmUp(site, pool, profiles, journal);
 
   const identity = { version, gid, pid: process.pid, bus: joined.kind, engine: config.engine };
   const app = createApp({ orchestra, pool, profiles, clock, random, log, identity });
@@ -144,6 +146,13 @@ function seatOrchestra(
   const profiles = createProfileManager({ pool, journal, clock, log, watchFolder, ...reading });
   undo.push(() => Promise.resolve(profiles.close()));
   return { orchestra, profiles };
+}
+
+/** What was loaded before is loaded again, while requests are taken already. */
+function warmUp({ clock, log, undo }: Site, pool: Pool, profiles: ProfileManager, journal: Journal): void {
+  const loaded = new LoadedModels({ clock, log, pool, journal, current: () => profiles.current() });
+  undo.push(() => Promise.resolve(loaded.close()));
+  void loaded.restore();
 }
 
 /** What a former process left behind: runs without an end, and runs too old to keep. */

@@ -117,6 +117,10 @@ class PoolDriver implements Pool {
     this.changed();
   }
 
+  warm(model: string): Promise<void> {
+    return this.roster.named(model).bidding.call();
+  }
+
   stage(next: Profile): Stage {
     const { roster } = this;
     roster.stage(next);

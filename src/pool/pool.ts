@@ -139,6 +139,8 @@ export interface Stage {
 export interface Pool {
   /** Makes the profile's models the pool's; resident ones start loading. Models with an equal configHash keep their host. */
   apply(profile: Profile): void;
+  /** Loads a model although nobody asks for it; resolves when it is ready. Rejects as a lease does. */
+  warm(model: string): Promise<void>;
   /** Another profile beside the one applied, to be made ready by a switch: one at a time, until its `flip` or `abandon`. */
   stage(next: Profile): Stage;
   /**

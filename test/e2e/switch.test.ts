@@ -124,4 +124,29 @@ describe('e2e: switching profiles', function () {
     expect(wrong).to.include({ code: 1 });
     expect(wrong.stderr).to.contain("there is no profile 'nothing'");
   });
+
+  it('comes up with the old profile or with the new one after a SIGKILL, and with the models that were loaded', async () => {
+    await switchTo(gateway, 'demo');
+    await ask(gateway, 'planner');
+    await new Promise((resolve) => setTimeout(resolve, 6000)); // until it is written down
+    const { home } = gateway;
+    let before = 'demo';
+    for (const delayMs of [0, 60, 200, 450]) {
+      const to = before === 'demo' ? 'demo-small' : 'demo';
+      void post(`${gateway.url}/v1/profiles/switch`, { name: to }).catch(() => undefined);
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await gateway.kill();
+      gateway = await startProcess({ args: [], home });
+      const { profile, switch: change } = await statusOf(gateway);
+      expect([before, to]).to.include(profile.name);
+      if (change.last !== undefined) expect(change.last.result === 'done').to.equal(profile.name === change.last.to);
+      expect((await ask(gateway, 'auto')).status).to.equal(200);
+      if (delayMs === 0 && profile.name === 'demo') {
+        const state = async (): Promise<unknown> =>
+          (await statusOf(gateway)).models.find(({ name }) => name === 'planner')?.state;
+        await until('the planner', async () => (await state()) === 'ready');
+      }
+      before = profile.name;
+    }
+  });
 });

@@ -183,6 +183,9 @@ export class FakePool implements Pool {
     return this.counted();
   }
   apply(): void {}
+  warm(): Promise<void> {
+    return Promise.resolve();
+  }
   stage(): never {
     throw new Error('not asked for here');
   }
