@@ -1,20 +1,14 @@
 /** Switching profiles on a real gateway: under load, taken back, cut off by SIGKILL, and by the command line. */
 import { execFile } from 'node:child_process';
-import { mkdir, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { SwitchProgress } from '../../src/schema/profile-switch.js';
-import { dispose, makeHome, post, startProcess, until, type GatewayProcess } from '../support/gateway.js';
-import { demoModel, modelsDirectory, type DemoRole } from '../support/models.js';
+import { soak } from '../soak/switch-soak.js';
+import { demoHome } from '../support/demo-home.js';
+import { dispose, post, startProcess, until, type GatewayProcess } from '../support/gateway.js';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const ROLES: readonly DemoRole[] = [
-  ...(['router', 'fast', 'general', 'coder', 'reasoner', 'planner', 'critic', 'summarizer'] as const),
-  ...(['embedder', 'reranker'] as const),
-];
-
 interface Model {
   readonly name: string;
   readonly pid: number | null;
@@ -42,15 +36,6 @@ async function ask(gateway: GatewayProcess, model: string): Promise<Answer> {
   const body = (await response.json()) as { route?: { model: string }; error?: { code: string } };
   const code = body.error?.code;
   return { status: response.status, model: body.route?.model ?? model, ...(code === undefined ? {} : { code }) };
-}
-
-/** A home that has the demo models where the profiles look for them. */
-async function demoHome(): Promise<string> {
-  const home = await makeHome();
-  for (const role of ROLES) await demoModel(role);
-  await mkdir(join(home, 'models'));
-  await symlink(join(modelsDirectory, 'demo'), join(home, 'models/demo'));
-  return home;
 }
 
 describe('e2e: switching profiles', function () {
@@ -88,26 +73,15 @@ describe('e2e: switching profiles', function () {
     expect(await ask(gateway, 'general')).to.include({ status: 404, code: 'model_not_found' });
   });
 
-  it('comes to its first ledger again', async () => {
-    const held = async (): Promise<number | undefined> => (await statusOf(gateway)).nodes[0]?.ledger[0]?.heldBytes;
+  it('loses and repeats nothing over several switches under load, and comes to its first ledger again', async () => {
     await switchTo(gateway, 'demo');
-    const first = await held();
-    await switchTo(gateway, 'demo-small');
-    await switchTo(gateway, 'demo');
-    await until('the first ledger', async () => (await held()) === first);
-  });
-
-  it('carries prompts across: a model that left and returns need not compute them again', async () => {
-    const summarize = async (): Promise<number> => {
-      const task = `Summarise: ${'rivers and owls '.repeat(40)}`;
-      const response = await post(`${gateway.url}/v1/execute`, { task, model: 'summarizer', max_tokens: 4 });
-      return ((await response.json()) as { usage: { cached_tokens: number } }).usage.cached_tokens;
-    };
-    await switchTo(gateway, 'demo');
-    expect(await summarize()).to.equal(0);
-    await switchTo(gateway, 'demo-small');
-    await switchTo(gateway, 'demo');
-    expect(await summarize()).to.be.above(64);
+    for (const name of ['general', 'coder', 'planner']) await post(`${gateway.url}/v1/models/${name}/unload`, {});
+    const report = await soak(gateway, {
+      ...{ switches: 4, requestsPerS: 20, profiles: ['demo', 'demo-small'] },
+      ...{ shared: ['auto', 'router', 'fast', 'coder'], single: ['general', 'planner'] },
+    });
+    expect(report.wrong).to.deep.equal([]);
+    expect(report.asked).to.be.above(0);
   });
 
   it('is one command, with progress, a plan, and an exit code', async () => {
