@@ -37,13 +37,14 @@ function secondsText(ms: number | undefined): string {
   return ms === undefined ? '' : `, about ${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
 }
 
-function stepText({ action, model, bytes, order, expectedMs }: SwitchStep): string {
+function stepText({ action, model, bytes, order, expectedMs }: SwitchStep, makesRoom: readonly string[]): string {
   const size = sizeText(Object.values(bytes).reduce((sum, part) => sum + part, 0));
   const when = order === 'leave-first' ? ', once there is room' : '';
-  return `${action} ${model} (${size}${action === 'load' ? secondsText(expectedMs) : ''})${when}`;
+  const why = action === 'unload' && makesRoom.includes(model) ? ', to make room; it stays on demand' : '';
+  return `${action} ${model} (${size}${action === 'load' ? secondsText(expectedMs) : ''})${when}${why}`;
 }
 
-function switchLines({ stays, steps, devices, expectedMs, impossible }: SwitchPlan): readonly string[] {
+function switchLines({ stays, makesRoom, steps, devices, expectedMs, impossible }: SwitchPlan): readonly string[] {
   if (steps.length === 0 && impossible.length === 0) return ['', 'a switch to it now loads and ends nothing'];
   const rows = devices.map(({ device, roomBytes, beforeBytes, worstBytes, afterBytes }) => [
     `  ${device}`,
@@ -53,7 +54,7 @@ function switchLines({ stays, steps, devices, expectedMs, impossible }: SwitchPl
     '',
     `a switch to it now${secondsText(expectedMs)}:`,
     ...(stays.length === 0 ? [] : [`  stays: ${stays.join(', ')}`]),
-    ...steps.map((step, index) => `  ${String(index + 1)}. ${stepText(step)}`),
+    ...steps.map((step, index) => `  ${String(index + 1)}. ${stepText(step, makesRoom)}`),
     ...impossible.map((name) => `  ${name} has no room`),
     ...tableLines([['  device', 'before', 'worst', 'after', 'room'], ...rows], [1, 2, 3, 4]),
   ];

@@ -114,9 +114,9 @@ export interface PoolStatus {
 export interface Stage {
   /** From now on no model that leaves is loaded anew: who asks for it waits. Those that are loaded serve on. */
   pause(): void;
-  /** Grants nothing more on a leaving model; resolves when nothing runs there, or after `drainMs`. */
+  /** Grants nothing more on a leaving model, or on one that makes room, until the end of the stage; resolves when nothing runs there, or after `drainMs`. */
   drain(model: string, drainMs: number, signal: AbortSignal): Promise<void>;
-  /** Tells the process of a leaving model to save what is worth it and to end; resolves when it is gone. What still runs is lost. */
+  /** Tells the process of such a model to save what is worth it and to end; resolves when it is gone. What still runs is lost. */
   dismiss(model: string, signal: AbortSignal): Promise<void>;
   /** Resolves when the bytes of the process that `dismiss` ended were looked for. */
   proof(model: string): Promise<Departure | undefined>;

@@ -99,11 +99,11 @@ export class Roster {
 
   /** What was made for the staged profile leaves; those that were held go on. */
   unstage(): void {
-    const { newcomers, leavers } = this;
+    const { newcomers } = this;
     this.staged = undefined;
     this.leaving = [...this.leaving, ...newcomers];
     for (const instance of newcomers) instance.bidding.retire(left(instance.name));
-    for (const instance of leavers) instance.bidding.free();
+    this.freeHeld();
   }
 
   /** Makes `profile` the one that is served. What a lease of a leaving model gets beyond `drainMs`: it is lost. */
@@ -118,6 +118,7 @@ export class Roster {
     this.leaving = [...this.leaving, ...gone];
     profile.models.forEach((spec, index) => instances[index]?.adopt(spec));
     for (const instance of gone) this.replace(instance, drainMs);
+    this.freeHeld();
   }
 
   /** Makes another instance of the same model, which serves nobody until `exchange`. */
@@ -150,6 +151,11 @@ export class Roster {
   /** Forgets those who are gone. */
   sweep(): void {
     this.leaving = this.leaving.filter((instance) => instance.hid !== undefined);
+  }
+
+  /** Those that were to leave and stay, and those that stay and were unloaded for room. */
+  private freeHeld(): void {
+    for (const { bidding } of this.present) if (bidding.isHeld) bidding.free();
   }
 
   private instancesFor(profile: Profile): readonly ModelInstance[] {

@@ -34,7 +34,7 @@ export class PoolStage implements Stage {
   }
 
   async drain(model: string, drainMs: number, signal: AbortSignal): Promise<void> {
-    const instance = this.leaver(model);
+    const instance = this.present(model);
     instance.bidding.pause();
     const patience = deadline(this.parts.clock, drainMs);
     const either = linked(patience.signal, signal);
@@ -50,7 +50,7 @@ export class PoolStage implements Stage {
   }
 
   async dismiss(model: string, signal: AbortSignal): Promise<void> {
-    const instance = this.leaver(model);
+    const instance = this.present(model);
     const { hid } = instance;
     const departure = instance.bidding.dismiss(left(model), 0);
     if (departure !== undefined) this.departures.set(model, departure);
@@ -94,9 +94,9 @@ export class PoolStage implements Stage {
     return this.parts.roster.newcomers.map((instance) => instance.status());
   }
 
-  private leaver(model: string): ModelInstance {
-    const instance = this.parts.roster.leavers.find(({ name }) => name === model);
-    assert(instance !== undefined, `${model} is a model that leaves`);
+  private present(model: string): ModelInstance {
+    const instance = this.parts.roster.instances.find(({ name }) => name === model);
+    assert(instance !== undefined, `${model} is a model of the applied profile`);
     return instance;
   }
 }

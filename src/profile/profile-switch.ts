@@ -359,7 +359,8 @@ function endingOf({ from, destination }: Trip, { result, error }: Ending, ms: nu
 }
 
 /** Models whose room nobody needs leave only after the flip: until then they serve. */
-function courseOf({ steps, leaves }: SwitchPlan): Course {
+function courseOf({ steps, leaves, makesRoom }: SwitchPlan): Course {
   const loads = steps.map(({ action }) => action).lastIndexOf('load');
-  return { steps: steps.slice(0, loads + 1), after: steps.slice(loads + 1).map(({ model }) => model), leaves };
+  const after = steps.slice(loads + 1).map(({ model }) => model);
+  return { steps: steps.slice(0, loads + 1), after, leaves: [...leaves, ...makesRoom] };
 }

@@ -28,12 +28,17 @@ export function switchOutlook({ current, loaded, next, plan }: Outlook): SwitchP
     const free = status.leased + status.queued === 0 ? { expectedMs: 0 } : {};
     return [{ name: spec.name, configHash: spec.configHash, bytes, ...free }];
   });
-  const wanted = next.models.flatMap(({ name, configHash, residency }): WantedModel[] => {
+  const wanted = next.models.flatMap(({ name, configHash, residency, pinned }): WantedModel[] => {
     const model = plan.models.find((one) => one.name === name);
-    if (model?.bytes === undefined) return [];
+    const isMovable = residency === 'on-demand' && !pinned;
+    if (model?.bytes === undefined) {
+      // The pool keeps its process, although nobody can tell what another one would take.
+      const isThere = running.some((one) => one.configHash === configHash);
+      return isThere ? [{ name, configHash, isLoaded: false, isMovable, bytes: {} }] : [];
+    }
     const isLoaded = residency === 'resident' && model.state === 'planned';
     const time = rate === undefined ? {} : { expectedMs: Math.round(totalOf(model) / rate) };
-    return [{ name, configHash, isLoaded, bytes: withOverhead(model.bytes, devices), ...time }];
+    return [{ name, configHash, isLoaded, isMovable, bytes: withOverhead(model.bytes, devices), ...time }];
   });
   return planSwitch({ running, wanted, devices });
 }

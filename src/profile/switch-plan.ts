@@ -1,9 +1,11 @@
 /**
  * How the models of one profile take the place of another's: what stays untouched, what comes while the old ones are still
  * there, what must wait until some have left. Pure: the switch and its dry run read the same plan. Complete: where any
- * order works, this one does.
+ * order works, this one does. Who leaves anyway goes first; a model on demand that stays is unloaded only where that is not
+ * enough, as the pool would do it for any other load.
  */
 import { carryOver } from '../pool/carry-over.js';
+import { cheapestSet } from '../pool/victims.js';
 import type { BytesByDevice, SwitchDevice, SwitchPlan, SwitchStep } from '../schema/profile-plan.js';
 
 /** A model whose process is there. */
@@ -23,6 +25,8 @@ export interface WantedModel {
   readonly bytes: BytesByDevice;
   /** It is to be loaded by the switch itself: resident, and its file is there. */
   readonly isLoaded: boolean;
+  /** When it stays, it may be unloaded to make room nevertheless: on demand, and not pinned. */
+  readonly isMovable: boolean;
   /** Milliseconds of its load, probably. */
   readonly expectedMs?: number;
 }
@@ -38,15 +42,26 @@ export interface SwitchQuestion {
 export function planSwitch(question: SwitchQuestion): SwitchPlan {
   // The pool keeps processes by the same rule.
   const kept = carryOver(question.running, question.wanted);
-  const stays = question.wanted.filter((_, index) => kept[index] !== undefined);
+  const staying = question.wanted.filter((_, index) => kept[index] !== undefined);
+  const movable = kept.filter((model, index) => model !== undefined && question.wanted[index]?.isMovable === true);
   const leaving = question.running.filter((model) => !kept.includes(model));
-  const coming = question.wanted.filter((model) => model.isLoaded && !stays.includes(model));
+  const coming = question.wanted.filter((model) => model.isLoaded && !staying.includes(model));
   const course = new Course(question);
-  const impossible = course.run(leaving, coming);
+  const impossible = course.run(
+    leaving,
+    movable.filter((model) => model !== undefined),
+    coming,
+  );
   const expectedMs = sumOfMs(course.steps);
+  const { makesRoom } = course;
+  const stays = question.wanted.filter((_, index) => {
+    const model = kept[index];
+    return model !== undefined && !makesRoom.includes(model);
+  });
   return {
     stays: stays.map(({ name }) => name),
     leaves: leaving.map(({ name }) => name),
+    makesRoom: makesRoom.map(({ name }) => name),
     comes: coming.filter((model) => !impossible.includes(model)).map(({ name }) => name),
     steps: course.steps,
     devices: course.devices(),
@@ -67,6 +82,8 @@ function sumOfMs(steps: readonly SwitchStep[]): number | undefined {
 /** Bytes as the steps go by. */
 class Course {
   readonly steps: SwitchStep[] = [];
+  /** Of those that would stay. */
+  readonly makesRoom: RunningModel[] = [];
   private readonly before: BytesByDevice;
   private readonly held: Record<string, number> = {};
   private readonly worst: Record<string, number> = {};
@@ -77,7 +94,11 @@ class Course {
   }
 
   /** Loads whatever fits, and lets one leave only when nothing does; returns what never fits. */
-  run(leaving: readonly RunningModel[], coming: readonly WantedModel[]): readonly WantedModel[] {
+  run(
+    leaving: readonly RunningModel[],
+    movable: readonly RunningModel[],
+    coming: readonly WantedModel[],
+  ): readonly WantedModel[] {
     const old = [...leaving];
     const fresh = [...coming];
     let order: SwitchStep['order'] = 'load-first';
@@ -88,9 +109,11 @@ class Course {
         this.step('load', model, order);
       } else {
         const goes = fresh.length === 0 ? old[0] : this.bestToLeave(old, fresh);
-        if (goes === undefined) return fresh;
-        old.splice(old.indexOf(goes), 1);
-        this.step('unload', goes);
+        const going = goes === undefined ? this.roomFor(fresh, movable) : [goes];
+        if (going.length === 0) return fresh;
+        if (goes === undefined) this.makesRoom.push(...going);
+        else old.splice(old.indexOf(goes), 1);
+        for (const one of going) this.step('unload', one);
         if (fresh.length > 0) order = 'leave-first';
       }
     }
@@ -119,10 +142,29 @@ class Course {
     return [...old].sort((a, b) => freed(b) - freed(a))[0];
   }
 
-  private fits(bytes: BytesByDevice, without: BytesByDevice = {}): boolean {
+  /**
+   * Those of `movable` that let the first of `fresh` in that can be let in at all: as few as possible whose end nobody knows,
+   * then as few as possible. Empty when they help nobody.
+   */
+  private roomFor(fresh: readonly WantedModel[], movable: readonly RunningModel[]): readonly RunningModel[] {
+    const candidates = movable
+      .filter((model) => !this.makesRoom.includes(model))
+      .map((model) => ({
+        ...{ id: model.name, cost: model.expectedMs === undefined ? 1 : 0, size: totalOf(model.bytes) },
+        model,
+      }));
+    for (const { bytes } of fresh) {
+      const chosen = cheapestSet(candidates, (some) => this.fits(bytes, ...some.map(({ model }) => model.bytes)));
+      if (chosen !== undefined) return chosen.map(({ model }) => model);
+    }
+    return [];
+  }
+
+  private fits(bytes: BytesByDevice, ...without: readonly BytesByDevice[]): boolean {
     return this.question.devices.every(({ device, roomBytes }) => {
       const needed = bytes[device] ?? 0;
-      return needed === 0 || (this.held[device] ?? 0) - (without[device] ?? 0) + needed <= roomBytes;
+      const freed = without.reduce((sum, { [device]: amount = 0 }) => sum + amount, 0);
+      return needed === 0 || (this.held[device] ?? 0) - freed + needed <= roomBytes;
     });
   }
 

@@ -19,7 +19,7 @@ export interface Course {
   readonly steps: readonly Step[];
   /** Loaded models that leave after the flip, because nothing needs their room before. */
   readonly after: readonly string[];
-  /** Every loaded model that leaves: what a rollback brings back. */
+  /** Every loaded model that leaves or makes room: what a rollback brings back. */
   readonly leaves: readonly string[];
 }
 

@@ -69,6 +69,8 @@ export interface SwitchPlan {
   readonly stays: readonly string[];
   /** Loaded models that end, by their names in the old one. */
   readonly leaves: readonly string[];
+  /** Loaded models on demand of both profiles that end to make room, by their names in the old one; who asks loads them again. */
+  readonly makesRoom: readonly string[];
   /** Models that are loaded in the course of it. */
   readonly comes: readonly string[];
   readonly steps: readonly SwitchStep[];

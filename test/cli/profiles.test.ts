@@ -82,10 +82,12 @@ describe('the command line: profiles', () => {
 
   it('shows what a switch would do, step by step', () => {
     const change: SwitchPlan = {
-      ...{ stays: ['router'], leaves: ['old'], comes: ['new', 'late'], expectedMs: 12_400, impossible: ['huge'] },
+      ...{ stays: ['router'], leaves: ['old'], makesRoom: ['idle'], comes: ['new', 'late'] },
+      ...{ expectedMs: 12_400, impossible: ['huge'] },
       steps: [
         { action: 'load', model: 'new', bytes: { cpu: MIB }, order: 'load-first', expectedMs: 2500 },
         { action: 'unload', model: 'old', bytes: { cpu: 2 * MIB }, expectedMs: 0 },
+        { action: 'unload', model: 'idle', bytes: { cpu: MIB }, expectedMs: 0 },
         { action: 'load', model: 'late', bytes: { cpu: MIB }, order: 'leave-first' },
       ],
       devices: [{ device: 'cpu', roomBytes: 4 * MIB, beforeBytes: 2 * MIB, worstBytes: 3 * MIB, afterBytes: MIB }],
@@ -96,7 +98,8 @@ describe('the command line: profiles', () => {
       '  stays: router',
       '  1. load new (1.0 MiB, about 2.5 s)',
       '  2. unload old (2.0 MiB)',
-      '  3. load late (1.0 MiB), once there is room',
+      '  3. unload idle (1.0 MiB), to make room; it stays on demand',
+      '  4. load late (1.0 MiB), once there is room',
       '  huge has no room',
       '  device   before    worst    after     room',
       '  cpu     2.0 MiB  3.0 MiB  1.0 MiB  4.0 MiB',

@@ -151,6 +151,31 @@ describe('pool: a profile made ready beside another', () => {
     expect(bench.model('a').queued + bench.model('b').queued).to.equal(0);
   });
 
+  for (const end of ['flip', 'abandon'] as const) {
+    it(`keeps a model of both unloaded that made room, until ${end}; then it is loaded for whoever waits`, async () => {
+      const bench = new Rehearsal();
+      const stage = await bench.staged([modelSpec('a')], [modelSpec('a'), resident('new')]);
+      (await bench.end(bench.lease('a'))).release();
+      const { hid } = bench.node.one('a');
+      stage.pause();
+      expect((await bench.end(bench.lease('a'))).hid).to.equal(hid);
+      await bench.end(stage.drain('a', 500, never()));
+      await bench.end(stage.dismiss('a', never()));
+      await bench.end(stage.proof('a'));
+      const waiting = bench.ask('a');
+      await bench.end(stage.load('new', never()));
+      await bench.clock.run(3000);
+      expect([waiting.lease, waiting.error, bench.node.of('a').length]).to.deep.equal([undefined, undefined, 0]);
+      if (end === 'flip') stage.flip(0);
+      else stage.abandon();
+      await bench.clock.runUntil(() => waiting.lease !== undefined);
+      expect(waiting.lease?.hid).to.equal(bench.node.one('a').hid);
+      expect(waiting.lease?.hid).to.not.equal(hid);
+      await bench.clock.run(5000);
+      expect(bench.node.of('new')).to.have.length(end === 'flip' ? 1 : 0);
+    });
+  }
+
   it('says why a model cannot be loaded, and tries again at once when asked again', async () => {
     const bench = new Rehearsal();
     const stage = await bench.staged([resident('a')], [resident('a'), resident('big')]);

@@ -3,6 +3,7 @@ import { LlamaestroError } from '../../src/base/errors.js';
 import { deferred } from '../../src/base/signals.js';
 import { SWITCH_KEY, type SwitchRecord } from '../../src/profile/switch-record.js';
 import { settle } from '../support/fake-clock.js';
+import { modelSpec } from '../support/profiles.js';
 import { codeOf, FIRST, scene, SECOND, started, type Scene } from './switch-scene.js';
 
 const LOAD_FIRST = ['load both', 'load both', 'load new', 'load new'];
@@ -49,6 +50,28 @@ describe('a switch of profiles', () => {
     ).over;
     expect(world.stage.calls).to.deep.equal(FULL_WAY);
   });
+
+  for (const isFailing of [false, true]) {
+    it(`unloads a model on demand that stays, where room is needed${isFailing ? ', and brings it back' : ''}`, async () => {
+      const world = await started();
+      world.roomBytes = 20;
+      const [, ...others] = SECOND.models;
+      world.second = { ...SECOND, models: [modelSpec('same', { residency: 'on-demand' }), ...others] };
+      if (isFailing)
+        world.stage.script = { 'load new': () => Promise.reject(new LlamaestroError('load_failed', 'no')) };
+      const { over } = await world.manager.activate('second');
+      expect(world.manager.progress().stays).to.deep.equal([]);
+      expect((await over).result).to.equal(isFailing ? 'failed' : 'done');
+      const { calls } = world.stage;
+      const room = calls.indexOf('drain same 30000');
+      expect(room).to.be.above(calls.indexOf('proof old'));
+      expect(calls.slice(room, room + 4)).to.deep.equal([
+        ...['drain same 30000', 'dismiss same', 'proof same', 'load new'],
+      ]);
+      const back = ['abandon', 'restore both', 'restore old', 'restore same'];
+      expect(calls.slice(isFailing ? -4 : -2)).to.deep.equal(isFailing ? back : ['flip 30000', 'cleared']);
+    });
+  }
 
   it('takes the drain time of the request, else of the profile', async () => {
     const world = await started();

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import type { ModelStatus } from '../../src/pool/pool.js';
 import { switchOutlook } from '../../src/profile/switch-outlook.js';
 import type { MemoryPlan } from '../../src/schema/load.js';
-import type { PlannedModel, ProfilePlan } from '../../src/schema/profile-plan.js';
+import type { PlannedModel, ProfilePlan, SwitchPlan } from '../../src/schema/profile-plan.js';
+import type { ModelSpec } from '../../src/schema/profile.js';
 import { modelSpec, profileOf } from '../support/profiles.js';
 
 const memory = (bytes: number): MemoryPlan => ({
@@ -38,10 +39,32 @@ describe('the outlook of a switch', () => {
 
   it('counts what is loaded by what it really took, and each process on top', () => {
     const outlook = switchOutlook({ current, loaded: [loaded('a', 100), loaded('b', 120)], next, plan });
-    expect(outlook).to.deep.include({ stays: ['a'], leaves: ['b'], comes: ['new'] });
+    expect(outlook).to.deep.include({ stays: ['a'], leaves: ['b'], makesRoom: [], comes: ['new'] });
     expect(outlook.devices).to.deep.equal([
       { device: 'cpu', roomBytes: 400, beforeBytes: 240, worstBytes: 300, afterBytes: 170 },
     ]);
+  });
+
+  it('lets a model on demand that stays make room, and no pinned or resident one', () => {
+    const tight = { ...plan, devices: plan.devices.map((device) => ({ ...device, roomBytes: 165 })) };
+    const [, ...others] = next.models;
+    const by = (more: Partial<ModelSpec>): SwitchPlan => {
+      const to = profileOf([modelSpec('a', more), ...others]);
+      return switchOutlook({ current, loaded: [loaded('a', 100)], next: to, plan: tight });
+    };
+    expect(by({})).to.deep.include({ stays: [], makesRoom: ['a'], comes: ['new'], impossible: [] });
+    for (const more of [{ pinned: true }, { residency: 'resident' }] as const) {
+      expect(by(more)).to.deep.include({ stays: ['a'], makesRoom: [], comes: [], impossible: ['new'] });
+    }
+  });
+
+  it('keeps what runs although its file is gone or nobody can plan it', () => {
+    const { bytes, ...unknown } = planned('a', 100);
+    const blind: ProfilePlan = { ...plan, models: [{ ...unknown, state: 'missing' }, ...plan.models.slice(1)] };
+    expect(bytes).to.deep.equal({ cpu: 100 });
+    expect(switchOutlook({ current, loaded: [loaded('a', 100)], next, plan: blind })).to.deep.include({
+      ...{ stays: ['a'], leaves: [], makesRoom: [] },
+    });
   });
 
   it('says how long it takes as far as loads were measured and nothing runs', () => {

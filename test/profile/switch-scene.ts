@@ -102,6 +102,8 @@ export interface Scene {
   edit: () => void;
   /** What the file of the first profile holds now; undefined: nothing that can be read. */
   text: Profile | undefined;
+  /** What the file of the second one holds. */
+  second: Profile;
   problems: FitProblem[];
   /** What all models together may take; each takes 10. */
   roomBytes: number;
@@ -126,6 +128,7 @@ export async function scene(journal = new MemoryJournal()): Promise<Scene> {
     ...{ journal, applied, clock: new FakeClock(), stage: new FakeStage() },
     edit: (): void => undefined,
     text: FIRST as Profile | undefined,
+    second: SECOND,
     problems: [] as FitProblem[],
     roomBytes: 50,
     onLoad: (): void => undefined,
@@ -151,7 +154,7 @@ export async function scene(journal = new MemoryJournal()): Promise<Scene> {
   };
   const named = (name: string): Promise<Profile> => {
     state.onLoad();
-    const found = [FIRST, SECOND].find((profile) => profile.name === name);
+    const found = [FIRST, state.second].find((profile) => profile.name === name);
     if (found !== undefined) return Promise.resolve(structuredClone(found));
     return Promise.reject(new LlamaestroError('profile_not_found', name));
   };
