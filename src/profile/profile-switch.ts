@@ -59,6 +59,8 @@ interface Trip {
   readonly startedWallMs: number;
   readonly planned: Deferred<void>;
   readonly over: Deferred<SwitchEnding>;
+  /** Its flip is done, or its way back begun. */
+  readonly crossed: Deferred<void>;
   /** Once it is planned. */
   way?: { readonly next: Profile; readonly plan: SwitchPlan; readonly stage: Stage };
 }
@@ -67,7 +69,7 @@ interface Trip {
 export interface Crossing {
   readonly from: Profile;
   readonly next: Profile;
-  /** Resolves at its end, whichever. */
+  /** Resolves at its end, whichever; what is cleared or brought back after it concerns no request. */
   readonly over: Promise<unknown>;
 }
 
@@ -128,8 +130,8 @@ export class ProfileSwitch {
   /** Undefined while requests need not care. */
   get crossing(): Crossing | undefined {
     const { trip } = this;
-    if (trip?.way === undefined || this.state.name === 'clearing') return undefined;
-    return { from: trip.from, next: trip.way.next, over: trip.over.promise };
+    if (trip?.way === undefined || hasCrossed(this.state)) return undefined;
+    return { from: trip.from, next: trip.way.next, over: trip.crossed.promise };
   }
 
   /** Calls `listener` after each step; returns how to stop. */
@@ -153,6 +155,7 @@ export class ProfileSwitch {
       startedWallMs: Math.round(clock.wallMs()),
       planned: deferred(),
       over: deferred(),
+      crossed: deferred(),
     };
     this.trip = trip;
     this.dispatch({ type: 'begin' });
@@ -176,6 +179,7 @@ export class ProfileSwitch {
     if (state === this.state) return;
     this.parts.log.debug('a switch goes on', { from: this.state.name, to: state.name, event: event.type });
     this.state = state;
+    if (hasCrossed(state)) this.trip?.crossed.resolve();
     const former = this.turn;
     this.turn = new AbortController();
     former.abort(new LlamaestroError('cancelled', 'the switch went on without it'));
@@ -351,6 +355,11 @@ export class ProfileSwitch {
     const { destination, from } = this.ongoing;
     return destination.drainMs ?? from.switching.drainMs;
   }
+}
+
+/** Past its flip, on its way back, or over: requests go by what is active. */
+function hasCrossed(state: SwitchState): boolean {
+  return state.name === 'clearing' || state.name === 'rolling-back' || isAtRest(state);
 }
 
 function endingOf({ from, destination }: Trip, { result, error }: Ending, ms: number): SwitchEnding {

@@ -246,6 +246,30 @@ describe('a switch of profiles', () => {
     expect(world.manager.crossing()).to.equal(undefined);
   });
 
+  for (const [what, result] of [
+    ['cleared', 'done'],
+    ['restore old', 'cancelled'],
+  ] as const) {
+    it(`lets requests go on before '${what}' is over`, async () => {
+      const { world, go, end } = await heldAt('load new', 50);
+      const rest = deferred<undefined>();
+      world.stage.script = { ...world.stage.script, [what]: () => rest.promise };
+      const crossing = world.manager.crossing();
+      if (result === 'cancelled') world.manager.cancel();
+      go();
+      const over = crossing?.over.then(() => 'over');
+      await settle();
+      expect(world.stage.calls).to.include(what);
+      expect(await Promise.race([over, settle().then(() => 'waits')])).to.equal('over');
+      const seen: unknown[] = [];
+      world.manager.onSwitch(() => seen.push(world.manager.crossing()));
+      expect(world.manager.crossing()).to.equal(undefined);
+      rest.resolve(undefined);
+      expect(await end).to.deep.include({ result });
+      expect(seen).to.deep.equal([undefined, undefined]);
+    });
+  }
+
   it('tells how far it is, and each change to whoever listens', async () => {
     const { world, go, end } = await heldAt('load new', 50);
     const progress = world.manager.progress();
