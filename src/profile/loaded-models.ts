@@ -36,13 +36,14 @@ export class LoadedModels {
 
   /** Loads what was loaded when a former process ended, one after the other; begins to look. Failures are only logged. */
   async restore(): Promise<void> {
-    const { journal, log, pool, current } = this.parts;
-    const text = await journal.getState(LOADED_KEY).catch(() => undefined);
-    const { profile = '', models = [] } = text === undefined ? {} : (JSON.parse(text) as Partial<Remembered>);
+    const { log, pool, current } = this.parts;
+    const { profile, models } = await this.remembered();
     const wanted = profile === current().name ? models : [];
     for (const model of wanted) {
       // The profile may have been edited, or switched, meanwhile.
       if (!current().models.some(({ name, available }) => name === model && available)) continue;
+      // To insist would forget how often it failed, and how long it is to be left alone.
+      if (pool.status().models.some(({ name, state }) => name === model && state === 'failed')) continue;
       try {
         await pool.warm(model);
       } catch (thrown) {
@@ -58,6 +59,21 @@ export class LoadedModels {
   close(): void {
     this.isClosed = true;
     this.timer?.cancel();
+  }
+
+  /** Nothing, where nothing is written or nobody can read it: the next look writes it anew. */
+  private async remembered(): Promise<Remembered> {
+    const { journal, log } = this.parts;
+    const nothing: Remembered = { profile: '', models: [] };
+    try {
+      const text = await journal.getState(LOADED_KEY);
+      if (text === undefined) return nothing;
+      const { profile, models } = JSON.parse(text) as Remembered;
+      return { profile, models: Array.isArray(models) ? models : [] };
+    } catch (thrown) {
+      log.warn('nobody knows which models were loaded before', { error: toLlamaestroError(thrown).message });
+      return nothing;
+    }
   }
 
   private look(): void {

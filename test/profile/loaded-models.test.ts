@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { silentLogger } from '../../src/base/log.js';
 import { MemoryJournal } from '../../src/journal/memory-journal.js';
 import type { Pool } from '../../src/pool/pool.js';
-import { LoadedModels, LOOK_MS } from '../../src/profile/loaded-models.js';
+import { LOADED_KEY, LoadedModels, LOOK_MS } from '../../src/profile/loaded-models.js';
 import { FakeClock, settle } from '../support/fake-clock.js';
 import { modelSpec, profileOf } from '../support/profiles.js';
 
@@ -17,13 +17,25 @@ interface World {
   readonly loaded: LoadedModels;
   readonly warmed: string[];
   ready: string[];
+  failed: string[];
 }
 
 async function world(journal = new MemoryJournal(), name = 'p'): Promise<World> {
   await journal.open();
-  const own = { clock: new FakeClock(), journal, warmed: [] as string[], ready: [] as string[] };
+  const own = {
+    clock: new FakeClock(),
+    journal,
+    warmed: [] as string[],
+    ready: [] as string[],
+    failed: [] as string[],
+  };
   const pool = {
-    status: () => ({ models: own.ready.map((model) => ({ name: model, state: 'ready' })) }),
+    status: () => ({
+      models: [
+        ...own.ready.map((name) => ({ name, state: 'ready' })),
+        ...own.failed.map((name) => ({ name, state: 'failed' })),
+      ],
+    }),
     warm: (model: string) => {
       own.warmed.push(model);
       return model === 'a' ? Promise.reject(new Error('no room')) : Promise.resolve();
@@ -58,6 +70,31 @@ describe('the models that were loaded', () => {
     await after.loaded.restore();
     expect(after.warmed).to.deep.equal(['b']);
   });
+
+  it('are left alone where their last load failed: how often is not forgotten', async () => {
+    const before = await world();
+    await before.loaded.restore();
+    before.ready = ['a', 'b'];
+    await before.clock.run(LOOK_MS + 10);
+    const after = await world(before.journal.clone());
+    after.failed = ['a'];
+    await after.loaded.restore();
+    expect(after.warmed).to.deep.equal(['b']);
+  });
+
+  for (const text of ['{"profile":"p","mod', 'null', '{"profile":"p","models":7}']) {
+    it(`are nobody’s worry when what is stored is ${text}, and are noted again`, async () => {
+      const own = await world();
+      await own.journal.setStates({ [LOADED_KEY]: text });
+      await own.loaded.restore();
+      expect(own.warmed).to.deep.equal([]);
+      own.ready = ['b'];
+      await own.clock.run(LOOK_MS + 10);
+      const after = await world(own.journal.clone());
+      await after.loaded.restore();
+      expect(after.warmed).to.deep.equal(['b']);
+    });
+  }
 
   it('are written down once the disk takes it again, and no timer is left at the end', async () => {
     const own = await world();
