@@ -24,7 +24,7 @@ struct Counters {
   std::atomic<uint32_t> threads{0};      // of the newest step
   std::atomic<uint64_t> cells{0};        // what the engine counted << 32, what a recount gave
   std::atomic<uint32_t> heldCells{0};    // of those, what finished sequences have left
-  std::atomic<uint64_t> busySinceMs{0};  // last finished step, or when work came; 0 when idle
+  std::atomic<uint64_t> busySinceMs{0};  // last finished step, last wait for a turn, or when work came; 0 when idle
 
   EngineStats read() const;
   // The first difference stays for ever.

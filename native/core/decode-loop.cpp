@@ -84,6 +84,12 @@ void DecodeLoop::turn() {
 
 void DecodeLoop::failActive(const Error& error) {
   insist([this] { tellUntold(); });
+  // Choices that have drawn their first token and got neither a slot nor a copy of their prompt.
+  for (size_t at = waiting_.size(); at-- > 0;) {
+    if (at >= waiting_.size()) continue;
+    const SequencePtr sequence = waiting_[at];
+    if (sequence->doneTokens > 0 && !sequence->parked) insist([&] { fail(sequence, error); });
+  }
   for (size_t at = active_.size(); at-- > 0;) {
     if (at >= active_.size()) continue;
     const SequencePtr sequence = active_[at];
@@ -94,7 +100,7 @@ void DecodeLoop::failActive(const Error& error) {
   }
   // Whatever was cut short on its way into a slot or out of one is nobody's now.
   while (const std::optional<uint32_t> slot = holders_.oldest()) dropHolder(*slot);
-  llama_memory_clear(memory_, false);
+  llama_memory_clear(memory_, true);
   insist([this] { parts_.sink.publishNow(); });
 }
 
@@ -140,6 +146,7 @@ std::vector<SlotView> DecodeLoop::viewsOfTurn() {
     views.push_back(sequence->view());
     views.back().outOfTurn = sequence->space() != turn;
     if (views.back().outOfTurn || appliedSpace_ == turn) continue;
+    appliedSpace_.reset();  // cut short, it leaves neither the old set nor the new one
     parts_.model.adapters().apply(parts_.context, sequence->adapters());
     appliedSpace_ = turn;
   }
@@ -244,6 +251,7 @@ void DecodeLoop::lookAtUnknown(Decoder::Outcome outcome, const std::vector<Decod
                                const std::vector<SequencePtr>& owners) {
   const uint64_t space = owners.front()->space();
   if (!spoil_.isUnknown(space)) return;
+  if (outcome == Decoder::Outcome::NoRoom) return;  // nothing was computed
   if (outcome != Decoder::Outcome::Done) return spoil_.sawNoNumber(space);
   bool isFinite = true;
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -306,6 +314,10 @@ void DecodeLoop::conclude(const SequencePtr& sequence, FinishedRow row) {
   sequence->hasEnded = true;
   // A prompt that does not get done ends all choices that wait for it.
   for (const SequencePtr& sibling : std::exchange(sequence->siblings, {})) {
+    if (sibling->hasEnded) continue;
+    sibling->hasEnded = true;
+    const auto place = std::find(waiting_.begin(), waiting_.end(), sibling);
+    if (place != waiting_.end()) waiting_.erase(place);
     FinishedRow same = sibling->finishedRow(row.reason);
     same.promptTokens = 0;
     insist([&] { same.error = row.error; });

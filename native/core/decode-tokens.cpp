@@ -83,7 +83,10 @@ void DecodeLoop::goBack(Sequence& sequence, const Sequence::Pick& pick) {
 
 void DecodeLoop::settle(Draw& draw) {
   const SequencePtr& sequence = draw.sequence;
-  if (draw.isNoNumber) spoil_.sawNoNumber(sequence->space());
+  if (draw.isNoNumber) {
+    spoil_.sawNoNumber(sequence->space());
+    cache_.forgetAll();  // what was kept since the first of them may have some too
+  }
   if (draw.error) return fail(sequence, *draw.error);
   try {
     goBack(*sequence, draw.pick);

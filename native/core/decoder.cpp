@@ -81,7 +81,12 @@ Decoder::Outcome Decoder::decode(std::vector<DecodeRow>& rows, const std::functi
   fill(rows);
   current_ = &rows;
   seenChanges_ = signal_.changes.load() - 1;  // whatever was cancelled before counts too
-  if (lock_ != nullptr && !lock_->acquire([this] { return shouldStop(); })) return Outcome::Stopped;
+  // Whoever waits for others does not hang.
+  const auto givesUp = [this] {
+    counters_.busySinceMs.store(monotonicMs());
+    return shouldStop();
+  };
+  if (lock_ != nullptr && !lock_->acquire(givesUp)) return Outcome::Stopped;
   const Turn turn(lock_);
   seenChanges_ = signal_.changes.load() - 1;
   computing_ = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "error.h"
+#include "insist.h"
 
 namespace llamaestro {
 namespace {
@@ -205,6 +206,15 @@ void PrefixCache::passed(Sequence& sequence) {
   } catch (...) {
     // Not kept: computed again when it comes back.
   }
+}
+
+void PrefixCache::forgetAll() {
+  if (!store_) return;
+  insist([this] {
+    std::lock_guard<std::mutex> lock(store_->mutex);
+    store_->tree.clear();
+    store_->snapshots.clear();
+  });
 }
 
 void PrefixCache::left(const Sequence& leaving, bool intact) {

@@ -51,6 +51,9 @@ class PrefixCache {
   // After each chunk of a prompt and each generated token: keeps the blocks that this completed. Never throws.
   void passed(Sequence& sequence);
 
+  // Nothing is known any more. Never throws.
+  void forgetAll();
+
   // Before the slot of `leaving` is cleared; `intact`: it did not end with an error. Never throws.
   void left(const Sequence& leaving, bool intact);
 

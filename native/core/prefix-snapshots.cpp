@@ -35,8 +35,8 @@ bool PrefixSnapshots::has(uint64_t space, const PrefixTokens& tokens, uint32_t c
 
 void PrefixSnapshots::add(PrefixSnapshot snapshot) {
   if (snapshot.bytes.size() > budgetBytes_) return;
-  bytes_ += snapshot.bytes.size();
   newestFirst_.push_front(std::make_shared<const PrefixSnapshot>(std::move(snapshot)));
+  bytes_ += newestFirst_.front()->bytes.size();
   while (bytes_ > budgetBytes_ || newestFirst_.size() > kMostSnapshots) {
     bytes_ -= newestFirst_.back()->bytes.size();
     newestFirst_.pop_back();

@@ -88,31 +88,40 @@ void PrefixTree::removeLeaf(Node& node) { leaves_.erase({node.priority, node.ser
 
 void PrefixTree::insert(uint64_t space, const PrefixTokens& tokens, uint32_t from,
                         const std::vector<PrefixBlock>& blocks) {
-  std::unique_ptr<Node>& root = roots_[space];
-  if (!root) root = std::make_unique<Node>();
+  if (roots_.count(space) == 0) roots_.emplace(space, std::make_unique<Node>());
   Node* node = walk(space, tokens, from);
   if (node->depthTokens != from) return;
   for (const PrefixBlock& block : blocks) {
     if (node->depthTokens + blockTokens_ > tokens.size()) break;
-    const auto [place, isNew] = node->children.try_emplace(run(tokens, node->depthTokens, blockTokens_));
-    if (isNew) {
-      if (!node->isRoot() && node->children.size() == 1) removeLeaf(*node);
-      place->second = std::make_unique<Node>();
-      Node& added = *place->second;
-      added.parent = node;
-      added.run = &place->first;
-      added.block = block;
-      added.space = space;
-      added.serial = ++lastSerial_;
-      added.depthTokens = node->depthTokens + blockTokens_;
-      added.priority = age_ + worth(added);
-      addLeaf(added);
-      bytes_ += block->bytes.size();
-      ++blocks_;
-    }
-    node = place->second.get();
+    PrefixTokens next = run(tokens, node->depthTokens, blockTokens_);
+    const auto known = node->children.find(next);
+    node = known == node->children.end() ? &grow(*node, std::move(next), space, block) : known->second.get();
   }
   shrink();
+}
+
+// All of it or, where memory is short, nothing.
+PrefixTree::Node& PrefixTree::grow(Node& parent, PrefixTokens run, uint64_t space, const PrefixBlock& block) {
+  auto fresh = std::make_unique<Node>();
+  const auto place = parent.children.emplace(std::move(run), std::move(fresh)).first;
+  Node& added = *place->second;
+  added.parent = &parent;
+  added.run = &place->first;
+  added.block = block;
+  added.space = space;
+  added.serial = ++lastSerial_;
+  added.depthTokens = parent.depthTokens + blockTokens_;
+  added.priority = age_ + worth(added);
+  try {
+    addLeaf(added);
+  } catch (...) {
+    parent.children.erase(place);
+    throw;
+  }
+  if (!parent.isRoot() && parent.children.size() == 1) removeLeaf(parent);
+  bytes_ += block->bytes.size();
+  ++blocks_;
+  return added;
 }
 
 // `node` is a leaf.

@@ -68,6 +68,7 @@ class PrefixTree {
   Node* walk(uint64_t space, const PrefixTokens& tokens, uint32_t count) const;
   double worth(const Node& node) const;
   void use(Node& node);
+  Node& grow(Node& parent, PrefixTokens run, uint64_t space, const PrefixBlock& block);
   void addLeaf(Node& node);
   void removeLeaf(Node& node);
   void remove(Node& node);

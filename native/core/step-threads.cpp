@@ -40,7 +40,7 @@ bool StepThreads::mayVary(const std::vector<DecodeRow>& rows) const {
 void StepThreads::begin(const std::vector<DecodeRow>& rows) {
   const bool varies = mayVary(rows);
   rows_ = varies ? static_cast<uint32_t>(rows.size()) : 0;
-  use(varies ? governor_.threads() : most_);
+  use(varies ? governor_.threads(rows_) : most_);
   beganAt_ = std::chrono::steady_clock::now();
 }
 

@@ -32,11 +32,18 @@ double meanWithoutWorst(const std::vector<double>& values) {
 
 }  // namespace
 
+uint32_t ThreadGovernor::threads(uint32_t rows) const {
+  const auto size = sizes_.find(sizeOf(rows));
+  if (size == sizes_.end() || size->second.best <= 0) return most_;
+  return trial_.threads > 0 ? trial_.threads : settled_;
+}
+
 void ThreadGovernor::took(uint32_t rows, double microseconds) {
   if (most_ < 2 || !(microseconds > 0)) return;
   Size& size = sizes_[sizeOf(rows)];
-  if (threads() == most_) learn(size, microseconds);
-  if (size.best <= 0) return;
+  const bool isKnown = size.best > 0;
+  if (threads(rows) == most_) learn(size, microseconds);
+  if (!isKnown) return;
   const double ratio = microseconds / size.best;
   if (trial_.threads > 0) {
     tryOut(ratio);

@@ -21,10 +21,10 @@ class ThreadGovernor {
 
   explicit ThreadGovernor(uint32_t most) : most_(most), settled_(most) {}
 
-  // Threads of the next step, from 1 to `most`.
-  uint32_t threads() const { return trial_.threads > 0 ? trial_.threads : settled_; }
+  // Threads of the next step of `rows` sequences, from 1 to `most`: all of them while steps of that size are not known.
+  uint32_t threads(uint32_t rows) const;
 
-  // A step of `rows` sequences, one token each, took so long with threads().
+  // A step of `rows` sequences, one token each, took so long with threads(rows).
   void took(uint32_t rows, double microseconds);
 
  private:

@@ -61,12 +61,17 @@ TEST("allocation: whichever one fails while sequences run, each of them ends, an
   options.chunkTokens = 32;
   std::string wanted;
   uint32_t refused = 0;
-  for (int64_t at = 0; at < 4000; at = at + 1 + at / 6) {
+  for (int64_t at = 0; at < 4000; at = at + 1 + at / 12) {
     Driver driver(options);
     if (at == 0) wanted = tests::bitsOf(driver.waitFinished(driver.submit(request(0))));
     std::vector<uint32_t> ids;
     failsAt.store(at);
     for (uint32_t salt = 1; salt < 4; ++salt) ids.push_back(driver.submit(request(salt)));
+    SequenceRequest several = request(5);
+    several.choices = 3;
+    ids.push_back(driver.submit(several));
+    ids.push_back(ids.back() + 1);
+    ids.push_back(ids.back() + 1);
     ids.push_back(driver.engine().classify(request(4).prompt, {"zqb", "zqc", "zxb", "zxc"}).value());
     const JobRow scores = driver.waitJob(ids.back());
     ids.pop_back();
