@@ -54,6 +54,8 @@ export function sequenceContract(subject: () => ContractSubject): void {
       if (type === 'started') mostRunning = Math.max(mostRunning, ++running);
       if (type === 'finished') running -= 1;
     };
+    // A short one may be over before the next is submitted: this one is not.
+    const long = runSequence(talk, { prompt: say('go on'), ignoreEos: true, maxTokens: 200 }, count);
     const runs = Array.from({ length: SLOTS + 2 }, (_, index) =>
       runSequence(talk, { prompt: say(`number ${index}`), temperature: 0 }, count),
     );
@@ -61,6 +63,7 @@ export function sequenceContract(subject: () => ContractSubject): void {
       expect(text).to.equal(subject().files.sentence);
       expect(finished.reason).to.equal('stop');
     }
+    expect((await long).finished.usage.completionTokens).to.equal(200);
     expect(running).to.equal(0);
     expect(mostRunning).to.be.within(2, SLOTS);
   });
