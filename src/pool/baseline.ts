@@ -1,6 +1,6 @@
 /**
  * How fast a model usually is on this machine, and how fast its host is now: tokens per second of pure decoding, compared only
- * among equals: as many sequences, contexts of the same class, as many other hosts at work. Pure.
+ * among equals: as many sequences, contexts of the same class, no other host at work. Pure.
  */
 import type { PoolLimits } from './limits.js';
 
@@ -26,20 +26,20 @@ export interface SpeedSample {
 /** Fewer tokens are too coarse to make a speed of. */
 const LEAST_TOKENS = 20;
 const LEAST_MS = 500;
-/** More others than this make no class of their own. */
-const MOST_OTHERS = 3;
 
 /** Names what speeds may be compared: contexts of one class differ by less than the double. */
-export function speedKey({ running, cells, others }: SpeedReading): string {
+export function speedKey({ running, cells }: SpeedReading): string {
   const context = Math.ceil(Math.log2(Math.max(1, cells / Math.max(1, running))));
-  return `${String(running)} running, context ${String(context)}, others ${String(Math.min(others, MOST_OTHERS))}`;
+  return `${String(running)} running, context ${String(context)}`;
 }
 
 /** A sample when enough was decoded between two readings; 'wait' for a later one; 'anew' when they cannot be compared. */
 export function sampleBetween(from: SpeedReading, to: SpeedReading): SpeedSample | 'wait' | 'anew' {
+  // What another host takes depends on which one it is and on what it does: no number of them makes a class.
+  const isAlone = from.others + to.others === 0;
   const isDecoding = from.running > 0 && from.waiting + to.waiting === 0 && from.promptTokens === to.promptTokens;
   const key = speedKey(from);
-  if (!isDecoding || key !== speedKey(to) || to.generatedTokens < from.generatedTokens) return 'anew';
+  if (!isAlone || !isDecoding || key !== speedKey(to) || to.generatedTokens < from.generatedTokens) return 'anew';
   const [tokens, ms] = [to.generatedTokens - from.generatedTokens, to.atMs - from.atMs];
   if (tokens < LEAST_TOKENS || ms < LEAST_MS) return 'wait';
   return { key, tokensPerS: (tokens * 1000) / ms };

@@ -118,6 +118,25 @@ describe('pool: recycling', () => {
     expect(running.bench.pool.status().vigil.cpuPressure).to.equal(0.6);
   });
 
+  it('judges nobody by what it does while another model works', async () => {
+    const running = await Running.start();
+    const { bench } = running;
+    bench.node.script.bytes['/models/b.gguf'] = 100 * MIB;
+    bench.apply([SPEC, modelSpec('b')]);
+    (await bench.lease('b')).begin(1);
+    const beside = async (seconds: number, tokensPerS: number): Promise<void> => {
+      for (let second = 0; second < seconds; second++) {
+        const other = bench.node.one('b');
+        Object.assign(other, { running: 1, steps: other.steps + 1, attempts: [{ rid: 'run_2', att: 1 }] });
+        await running.go(1, tokensPerS);
+      }
+    };
+    await beside(30, 100);
+    await beside(120, 25);
+    expect(running.hids).to.have.length(1);
+    expect(bench.model('a').health?.complaints).to.deep.equal([]);
+  });
+
   it('recycles no second time soon: what a new process does not cure is usual', async () => {
     const running = await Running.start();
     const { bench, lease } = running;
