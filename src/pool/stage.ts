@@ -35,6 +35,8 @@ export class PoolStage implements Stage {
 
   async drain(model: string, drainMs: number, signal: AbortSignal): Promise<void> {
     const instance = this.present(model);
+    // Room is needed: what an earlier process of some model still runs takes it just as well.
+    this.parts.roster.hurry(drainMs);
     instance.bidding.pause();
     const patience = deadline(this.parts.clock, drainMs);
     const either = linked(patience.signal, signal);

@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
 import type { Lease } from '../../src/pool/pool.js';
 import { settle } from '../support/fake-clock.js';
-import { modelSpec } from '../support/profiles.js';
-import { Bench, codeOf } from './bench.js';
+import { modelSpec, profileOf } from '../support/profiles.js';
+import { Bench, codeOf, never } from './bench.js';
 import { MIB } from './fake-node.js';
 
 const SPEC = modelSpec('a', { residency: 'resident' });
@@ -173,6 +173,27 @@ describe('pool: recycling', () => {
     expect(running.bench.model('a').hid).to.not.equal(old);
     expect(running.lease.lost.aborted).to.equal(false);
   });
+
+  for (const end of ['flip', 'drain'] as const) {
+    it(`gives what runs on a process that was replaced no more time than the switch has, at its ${end}`, async () => {
+      const running = await Running.start();
+      const { bench, lease } = running;
+      await running.go(30, 100);
+      await running.go(80, 25);
+      expect([running.hids.length, lease.lost.aborted], 'recycled, the old one at work').to.deep.equal([2, false]);
+      const stage = bench.pool.stage(profileOf([modelSpec('b')]));
+      let isOver = false;
+      if (end === 'flip') {
+        stage.flip(5000);
+        void stage.cleared(never()).then(() => (isOver = true));
+      } else void stage.drain('a', 5000, never()).then(() => (isOver = true));
+      await bench.clock.run(4000);
+      expect(lease.lost.aborted).to.equal(false);
+      await bench.clock.run(6000);
+      expect([codeOf(lease.lost.reason), isOver]).to.deep.equal(['profile_switching', true]);
+      expect(running.hids).to.have.length(end === 'flip' ? 0 : 1);
+    });
+  }
 
   it('lets another profile have its way in the middle of it', async () => {
     const running = await Running.start();
