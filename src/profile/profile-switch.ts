@@ -77,6 +77,8 @@ export class ProfileSwitch {
   private state: SwitchState = STABLE;
   private trip: Trip | undefined;
   private ended: SwitchEnding | undefined;
+  /** Of each model that the last way back did not bring: its finished loads until then. */
+  private losses: ReadonlyMap<string, number> = new Map();
   /** Of the step under way; what an earlier one still has to say is not heard. */
   private turn = new AbortController();
   private isClosed = false;
@@ -122,6 +124,7 @@ export class ProfileSwitch {
       state,
       active: current().name,
       models: pool.status().models,
+      losses: this.losses,
       ...(trip === undefined ? {} : { trip: this.factsOf(trip) }),
       ...(ended === undefined ? {} : { last: ended }),
     });
@@ -280,17 +283,18 @@ export class ProfileSwitch {
   /** Models that did not come back. */
   private async restore(models: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
     const { stage } = this.way;
-    const { log } = this.parts;
+    const { log, pool } = this.parts;
     stage.abandon();
-    const missing: string[] = [];
+    const losses = new Map<string, number>();
+    this.losses = losses;
     const back = models.map((model) =>
       stage.restore(model, signal).catch((error: unknown) => {
         log.warn('a model did not come back after a switch that was not done', { model, error: String(error) });
-        missing.push(model);
+        losses.set(model, pool.status().models.find(({ name }) => name === model)?.loads ?? 0);
       }),
     );
     await Promise.all(back);
-    return missing;
+    return [...losses.keys()];
   }
 
   /** Before the flip it must succeed, or the step is not taken; on the way out nothing waits for the disk. */

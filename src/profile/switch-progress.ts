@@ -22,10 +22,14 @@ export interface SwitchFacts {
   readonly last?: SwitchEnding;
   /** Of the active profile. */
   readonly models: readonly ModelStatus[];
+  /** Of each model that a rollback did not bring back: its finished loads until then. */
+  readonly losses: ReadonlyMap<string, number>;
 }
 
-export function progressOf({ state, active, trip, last, models }: SwitchFacts): SwitchProgress {
-  const isBack = (model: string): boolean => models.find(({ name }) => name === model)?.state === 'ready';
+export function progressOf({ state, active, trip, last, models, losses }: SwitchFacts): SwitchProgress {
+  // One that was ready since is there, whether or not it is loaded at this moment.
+  const isBack = (model: string): boolean =>
+    models.some(({ name, state, loads }) => name === model && (state === 'ready' || loads > (losses.get(model) ?? 0)));
   const missing = state.name === 'degraded' ? state.missing.filter((model) => !isBack(model)) : [];
   const steps = trip?.plan === undefined ? [] : stepsOf(state, trip.plan, trip.staged);
   const etaMs = trip === undefined ? undefined : restOf(steps);

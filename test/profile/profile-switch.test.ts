@@ -200,6 +200,21 @@ describe('a switch of profiles', () => {
     expect((await record(world)).step).to.equal('degraded');
   });
 
+  it('misses a model until it was ready once, not again whenever it is unloaded', async () => {
+    const world = await started();
+    world.stage.script = { 'load new': () => Promise.reject(new LlamaestroError('load_failed', 'broken')) };
+    world.stage.restore = (model) => {
+      world.unloaded = ['old'];
+      return model === 'old' ? Promise.reject(new Error('gone')) : Promise.resolve();
+    };
+    await (
+      await world.manager.activate('second')
+    ).over;
+    expect(world.manager.progress()).to.deep.include({ state: 'degraded', missing: ['old'] });
+    world.loads = 2;
+    expect(world.manager.progress()).to.deep.include({ state: 'stable', missing: [] });
+  });
+
   it('is joined by one to the same profile; any other is refused', async () => {
     const { world, go, end } = await heldAt('load new', 50);
     const joined = await world.manager.activate('second');

@@ -107,6 +107,9 @@ export interface Scene {
   problems: FitProblem[];
   /** What all models together may take; each takes 10. */
   roomBytes: number;
+  /** Of each model in the pool, and those of them that are not loaded. */
+  loads: number;
+  unloaded: string[];
   /** Called while the catalog reads. */
   onLoad: () => void;
 }
@@ -131,6 +134,8 @@ export async function scene(journal = new MemoryJournal()): Promise<Scene> {
     second: SECOND,
     problems: [] as FitProblem[],
     roomBytes: 50,
+    loads: 1,
+    unloaded: [] as string[],
     onLoad: (): void => undefined,
   };
   const loaded = new Set<string>();
@@ -139,13 +144,14 @@ export async function scene(journal = new MemoryJournal()): Promise<Scene> {
     return active
       .filter(({ name }) => loaded.has(name))
       .map(({ name }) => ({
-        ...{ name, role: 'general', state: 'ready', available: true, hid: `hid_${name}`, allocated: memory(10) },
+        ...{ name, role: 'general', available: true, hid: `hid_${name}`, allocated: memory(10) },
+        state: state.unloaded.includes(name) ? 'unloaded' : 'ready',
         ...{
           slots: 1,
           leased: 0,
           queued: 0,
           queuedByClass: { interactive: 0, normal: 0, background: 0 },
-          loads: 1,
+          loads: state.loads,
           crashes: 0,
           generatedTokens: 0,
           promptTokens: 0,
