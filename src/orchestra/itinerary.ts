@@ -2,14 +2,14 @@
  * Where a run goes: the model it is at, who comes after it, and the decision that says so. Moves on at most once to each
  * model of a profile, and only while no token was delivered; when to try is the run driver's.
  */
-import { toLlamaestroError, type LlamaestroError } from '../base/errors.js';
+import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Profile, ModelSpec } from '../schema/profile.js';
 import type { RouteDecision, RunRequest } from '../schema/run.js';
 import { chooseRoute, fallbackFrom } from './choose-route.js';
 import { classify } from './classifier.js';
 import type { OrchestraParts } from './orchestra-parts.js';
 import { mayFallBack } from './retry-policy.js';
-import { takeSeat, type Seat } from './seat.js';
+import { seatUnderLease, takeSeat, type Seat } from './seat.js';
 
 /** What admission decided. */
 export interface Destination {
@@ -82,6 +82,22 @@ export class Itinerary {
       this.current = { ...this.current, route };
       if (!(await this.moveOn(toLlamaestroError(thrown), leftMs, signal))) throw thrown;
     }
+  }
+
+  /**
+   * Stays at its model, of which there is a lease already, under `profile`, which came meanwhile. Rejects when the model of that
+   * name cannot take the request there; then nothing has changed.
+   */
+  async stay(profile: Profile, leftMs: () => number, signal: AbortSignal): Promise<void> {
+    const specOf = (name: string): ModelSpec | undefined => profile.models.find((spec) => spec.name === name);
+    const { name } = this.seat.spec;
+    const spec = specOf(name);
+    if (spec === undefined) throw new LlamaestroError('model_not_found', `there is no model '${name}' any more`);
+    const { request } = this;
+    const seat = await seatUnderLease(this.parts, { request, spec, profile, leftMs }, signal);
+    this.routedBy = profile;
+    this.rest = this.rest.flatMap((other) => specOf(other.name) ?? []);
+    this.arrive(seat, this.route);
   }
 
   private arrive(seat: Seat, route: RouteDecision): void {

@@ -247,7 +247,7 @@ export class RunDriver implements Run {
 
   private async lease(onStage: (stage: 'queue' | 'load') => void): Promise<Lease> {
     const model = this.way.seat.spec.name;
-    return waitForLease(
+    const lease = await waitForLease(
       this.parts,
       {
         ...claimOn(model, this.way.seat.request),
@@ -261,6 +261,20 @@ export class RunDriver implements Run {
       this.way.profile.timeouts.queueMs,
       this.stop.signal,
     );
+    if (this.parts.profile() !== this.way.profile) await this.stay(lease);
+    return lease;
+  }
+
+  /** The lease is on the model as it is under the profile served now, so the request must be shaped for that one. */
+  private async stay(lease: Lease): Promise<void> {
+    const profile = this.parts.profile();
+    const why = await this.way.stay(profile, () => this.leftMs(), this.stop.signal).catch(toLlamaestroError);
+    if (why === undefined && this.parts.profile() === profile) return;
+    lease.release();
+    this.stop.signal.throwIfAborted();
+    throw new LlamaestroError(MOVED, `model '${lease.model}' is another one since the profile was switched`, {
+      ...(why === undefined ? {} : { cause: why }),
+    });
   }
 
   private run(lease: Lease, number: number, onStage: (frame: ProgressFrame) => void): Promise<Outcome> {

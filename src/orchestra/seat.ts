@@ -59,6 +59,14 @@ interface SeatParts {
 
 /** Purpose, length, queue. Rejects with what is wrong, or with the signal's reason. */
 export async function takeSeat(parts: SeatParts, question: SeatQuestion, signal: AbortSignal): Promise<Seat> {
+  const seat = await seatUnderLease(parts, question, signal);
+  const refusal = parts.pool.refusal(claimOn(seat.spec.name, seat.request), patienceOf(question));
+  if (refusal !== undefined) throw refusal;
+  return seat;
+}
+
+/** As `takeSeat`, for a request that has its lease already: no queue can refuse it. */
+export async function seatUnderLease(parts: SeatParts, question: SeatQuestion, signal: AbortSignal): Promise<Seat> {
   const { spec } = question;
   if (spec.load.purpose !== 'generate') {
     throw new LlamaestroError('invalid_request', `model '${spec.name}' does not generate text`, {
@@ -70,8 +78,6 @@ export async function takeSeat(parts: SeatParts, question: SeatQuestion, signal:
   const request = shapeRequest(question.request, spec);
   const shaped = { ...question, request };
   const roomTokens = certainRoom(parts.pool, shaped) ?? (await countedRoom(parts, shaped, signal));
-  const refusal = parts.pool.refusal(claimOn(spec.name, request), patienceOf(question));
-  if (refusal !== undefined) throw refusal;
   signal.throwIfAborted();
   return { spec, request, roomTokens, warnings: warningsFor(request, roomTokens) };
 }

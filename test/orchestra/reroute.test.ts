@@ -65,6 +65,38 @@ describe('orchestra: a switch of profiles under a run', () => {
     expect(world.result()).to.include({ status: 'completed', profile: 'next' });
   });
 
+  const lora = (name: string): { lora: readonly { name: string; scale: number }[] } => ({ lora: [{ name, scale: 1 }] });
+
+  it('is shaped for the model as it is by then when its lease comes from the other profile', async () => {
+    const old = profileOf([modelSpec('general', lora('old'))], { name: 'old' });
+    const world = await play({ model: 'general', maxTokens: 50 }, ({ pool }) => (pool.hid = undefined), old);
+    world.pool.counted = () => Promise.resolve({ tokens: 3, contextTokensPerSlot: 20 });
+    world.pool.refuses = new LlamaestroError('queue_full', 'only for those who have no lease');
+    world.switchTo(profileOf([modelSpec('general', lora('new'))], { name: 'next' }));
+    const lease = world.pool.lastAsk.grant('hid_a');
+    await world.clock.run(20);
+    expect(world.host.gens).to.have.length(1);
+    expect(world.host.gens[0]).to.deep.include({ att: 1, maxTokens: 17, ...lora('new') });
+    world.host.say([STARTED, FINAL]);
+    await world.clock.run(20);
+    expect(world.result()).to.include({ status: 'completed', profile: 'next' });
+    expect([world.pool.asks.length, lease.releases]).to.deep.equal([1, 1]);
+  });
+
+  it('gives such a lease back and is routed anew when the model cannot take it any more', async () => {
+    const world = await play({}, ({ pool }) => (pool.hid = undefined));
+    world.switchTo(profileOf([modelSpec('tiny')], { name: 'next' }));
+    const lease = world.pool.lastAsk.grant('hid_a');
+    await world.clock.run(20);
+    expect([lease.releases, world.host.gens.length]).to.deep.equal([1, 0]);
+    expect(world.pool.lastAsk.request.model).to.equal('tiny');
+    world.pool.lastAsk.grant('hid_a');
+    await world.clock.run(20);
+    world.host.say([STARTED, FINAL]);
+    await world.clock.run(20);
+    expect(world.result()).to.include({ status: 'completed', profile: 'next' });
+  });
+
   it('ends with the error when tokens were delivered', async () => {
     const world = await play();
     world.host.say([STARTED, delta(0, 'Hel')]);
