@@ -87,7 +87,8 @@ TEST("spoil: neighbours say what they say alone, before and after") {
   for (const char* model : kModels) {
     for (const char* flash : {"off"}) {
       const LoadOptions all = options(model, "split", flash, 3);
-      const std::string wanted = alone(all, request(kNone, 80, 420, 1));
+      Driver solo(all);
+      const Heard wanted = solo.waitFinished(solo.submit(request(kNone, 80, 420, 1)));
       Driver driver(all);
       const uint32_t neighbour = driver.submit(request(kNone, 80, 420, 1));
       driver.waitUntil([&] { return driver.heard(neighbour).ids.size() > 2; });
@@ -95,7 +96,12 @@ TEST("spoil: neighbours say what they say alone, before and after") {
         checkSick(driver.waitFinished(driver.submit(request(kSick, 150, 12, salt))));
       }
       CHECK(!driver.heard(neighbour).finished);
-      CHECK_EQUAL(model + bitsOf(driver.waitFinished(neighbour)), model + wanted);
+      // Put aside late, the cells of a sliding window come back in another order: the last digits may change.
+      if (std::string(model).find("gemma3") != std::string::npos) {
+        tests::checkSame(driver.waitFinished(neighbour), wanted, model);
+      } else {
+        CHECK_EQUAL(model + bitsOf(driver.waitFinished(neighbour)), model + bitsOf(wanted));
+      }
     }
   }
 }

@@ -59,8 +59,8 @@ describe('native engine', function () {
     expect(cpu?.plannedBytes).to.equal(planned.totalBytes);
     expect(cpu?.allocatedBytes).to.equal(planned.totalBytes);
     if (process.platform === 'linux') {
-      // Weights and cache are written at load, so most of it is there; other tests of this process blur the rest.
-      expect(cpu?.observedBytes).to.be.within(planned.totalBytes / 3, planned.totalBytes * 2);
+      // Engines of other tests in this process leave memory behind that is used again: there is no lower bound here.
+      expect(cpu?.observedBytes).to.be.within(0, planned.totalBytes * 2);
       expect(cpu?.differenceBytes).to.equal((cpu?.observedBytes ?? 0) - planned.totalBytes);
     }
     await engine.close();
