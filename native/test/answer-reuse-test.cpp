@@ -10,6 +10,7 @@ using tests::bitsOf;
 using tests::Driver;
 using tests::Heard;
 using tests::loadOptions;
+using tests::noise;
 
 namespace {
 
@@ -30,22 +31,7 @@ LoadOptions options(const std::string& model, bool reuseGenerated = true, const 
   return options;
 }
 
-SequenceRequest request(const Tokens& tokens, double maxTokens) {
-  SequenceRequest request;
-  request.prompt.kind = Prompt::Kind::Tokens;
-  request.prompt.tokens = tokens;
-  request.maxTokens = maxTokens;
-  request.temperature = 0;
-  request.ignoreEos = true;
-  request.logprobs = 1;
-  return request;
-}
-
-Tokens noise(uint32_t count, uint32_t salt) {
-  Tokens tokens;
-  for (uint32_t i = 0; i < count; ++i) tokens.push_back(5 + (i * 7 + i / 13 * 3 + salt * 31) % 100);
-  return tokens;
-}
+SequenceRequest request(const Tokens& tokens, double maxTokens) { return tests::tokensRequest(tokens, maxTokens, 1); }
 
 // A prompt that the copier goes on with for ever: the same distinct bytes again and again.
 Tokens cycle(uint32_t size, uint32_t count) {

@@ -37,6 +37,23 @@ SequenceRequest textRequest(const std::string& text, double maxTokens) {
   return request;
 }
 
+SequenceRequest tokensRequest(const std::vector<double>& tokens, double maxTokens, uint32_t alternatives) {
+  SequenceRequest request;
+  request.prompt.kind = Prompt::Kind::Tokens;
+  request.prompt.tokens = tokens;
+  request.maxTokens = maxTokens;
+  request.temperature = 0;
+  request.ignoreEos = true;
+  request.logprobs = alternatives;
+  return request;
+}
+
+std::vector<double> noise(uint32_t count, uint32_t salt) {
+  std::vector<double> tokens;
+  for (uint32_t i = 0; i < count; ++i) tokens.push_back(5 + (i * 7 + i / 13 * 3 + salt * 31) % 100);
+  return tokens;
+}
+
 Driver::Driver(const LoadOptions& options) {
   LoadHooks hooks;
   hooks.wake = [this] {

@@ -58,6 +58,10 @@ class Driver {
 // With LLAMAESTRO_TEST_LATE_TEXT set, texts are made after the next step, as where a device works by itself.
 llamaestro::LoadOptions loadOptions(const std::string& model, const std::string& purpose = "generate");
 llamaestro::SequenceRequest textRequest(const std::string& text, double maxTokens);
+// Goes on to its last token whatever comes, with log probabilities of `alternatives` others.
+llamaestro::SequenceRequest tokensRequest(const std::vector<double>& tokens, double maxTokens, uint32_t alternatives);
+// Tokens 5 to 104 in an order that `salt` decides.
+std::vector<double> noise(uint32_t count, uint32_t salt);
 
 // Where sequences are computed together, or share one stream of cells, the last digits change: a tie may fall
 // otherwise, and what follows it. Throws CheckFailed when `heard` differs from `wanted` by more; both have log

@@ -12,6 +12,7 @@ using tests::bitsOf;
 using tests::Driver;
 using tests::Heard;
 using tests::loadOptions;
+using tests::noise;
 
 namespace {
 
@@ -26,26 +27,13 @@ LoadOptions options(const std::string& model, double slots, double prefixCacheBy
   return options;
 }
 
-Tokens noise(uint32_t count, uint32_t salt) {
-  Tokens tokens;
-  for (uint32_t i = 0; i < count; ++i) tokens.push_back(5 + (i * 7 + i / 13 * 3 + salt * 31) % 100);
-  return tokens;
-}
-
 Tokens behind(Tokens tokens, const Tokens& more) {
   tokens.insert(tokens.end(), more.begin(), more.end());
   return tokens;
 }
 
 SequenceRequest request(const Tokens& tokens, double maxTokens = 6) {
-  SequenceRequest request;
-  request.prompt.kind = Prompt::Kind::Tokens;
-  request.prompt.tokens = tokens;
-  request.maxTokens = maxTokens;
-  request.temperature = 0;
-  request.ignoreEos = true;
-  request.logprobs = 2;
-  return request;
+  return tests::tokensRequest(tokens, maxTokens, 2);
 }
 
 const Heard& say(Driver& driver, const SequenceRequest& request) { return driver.waitFinished(driver.submit(request)); }

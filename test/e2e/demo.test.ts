@@ -14,22 +14,9 @@ import {
   until,
   type GatewayProcess,
 } from '../support/gateway.js';
+import type { StatusModel } from '../support/status.js';
 import { demoModels, scriptedSentence } from '../support/models.js';
 
-interface StatusModel {
-  readonly name: string;
-  readonly state: string;
-  readonly pid: number | null;
-  readonly leased: number;
-  readonly queued: number;
-  readonly crashes: number;
-  readonly loads: number;
-  readonly restored_prefix_tokens: number;
-  readonly memory: {
-    readonly planned: { totalBytes: number } | null;
-    readonly allocated: { totalBytes: number } | null;
-  };
-}
 interface Status {
   readonly health: string;
   readonly models: readonly StatusModel[];

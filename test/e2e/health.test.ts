@@ -13,18 +13,8 @@ import {
   until,
   type GatewayProcess,
 } from '../support/gateway.js';
+import type { StatusModel } from '../support/status.js';
 import { demoModels, prefillModel, scriptedSentence } from '../support/models.js';
-
-interface StatusModel {
-  readonly name: string;
-  readonly state: string;
-  readonly host: string | null;
-  readonly pid: number | null;
-  readonly leased: number;
-  readonly crashes: number;
-  readonly health: { readonly verdict: string } | null;
-  readonly last_error: { readonly code: string; readonly message: string } | null;
-}
 
 /** What stands for the one model of a server that was given a file. */
 const ONLY = 'default';

@@ -1,4 +1,5 @@
 /** A pool on fake time over the simulated bus against a fake node, with the few calls its tests share. */
+import { expect } from 'chai';
 import { LlamaestroError } from '../../src/base/errors.js';
 import { silentLogger } from '../../src/base/log.js';
 import { SimNetwork } from '../../src/bus/sim-bus.js';
@@ -98,6 +99,18 @@ export class Bench {
     const status = this.pool.status().models.find((model) => model.name === name);
     if (status === undefined) throw new Error(`no model ${name}`);
     return status;
+  }
+
+  /** `asked` is for b, which needs what a leaves: `bytes` of it come back only when a has been gone for a while. */
+  async expectPatience(asked: Asked, device: string, bytes: number): Promise<void> {
+    await this.until('a', 'stopping');
+    this.node.script.foreign = { [device]: bytes };
+    await this.until('a', 'unloaded');
+    await this.clock.run(1500);
+    expect([asked.error, this.model('b').state]).to.deep.equal([undefined, 'starting']);
+    this.node.script.foreign = {};
+    await this.clock.run(1000);
+    expect(asked.lease?.model).to.equal('b');
   }
 
   async until(model: string, state: InstanceStateName): Promise<void> {

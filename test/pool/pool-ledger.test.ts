@@ -117,15 +117,7 @@ describe('pool: what does not come back', () => {
     bench.node.script.gpuBytes = { '/models/a.gguf': bytes, '/models/b.gguf': bytes };
     (await bench.lease('a')).release();
     await bench.clock.run(20_000);
-    const asked = bench.ask('b');
-    await bench.until('a', 'stopping');
-    bench.node.script.foreign = { cuda0: 60 * MIB };
-    await bench.until('a', 'unloaded');
-    await bench.clock.run(1500);
-    expect([asked.error, bench.model('b').state]).to.deep.equal([undefined, 'starting']);
-    bench.node.script.foreign = {};
-    await bench.clock.run(1000);
-    expect(asked.lease?.model).to.equal('b');
+    await bench.expectPatience(bench.ask('b'), 'cuda0', 60 * MIB);
   });
 
   it('counts what stays away for long as in use by others', async () => {

@@ -112,15 +112,7 @@ describe('pool: memory', () => {
     ];
     bench.apply([big('a'), big('b')]);
     (await bench.lease('a')).release();
-    const asked = bench.ask('b');
-    await bench.until('a', 'stopping');
-    bench.node.script.foreign = { cpu: 600 * MIB };
-    await bench.until('a', 'unloaded');
-    await bench.clock.run(1500);
-    expect([asked.error, bench.model('b').state]).to.deep.equal([undefined, 'starting']);
-    bench.node.script.foreign = {};
-    await bench.clock.run(1000);
-    expect(asked.lease?.model).to.equal('b');
+    await bench.expectPatience(bench.ask('b'), 'cpu', 600 * MIB);
   });
 
   it('works under an artificial ceiling, whatever the device has', async () => {
