@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm run test:asan`: the core's tests and one streamed request under Node, both with AddressSanitizer and
- * UndefinedBehaviorSanitizer. `npm run test:tsan` (--tsan): the core's tests with ThreadSanitizer. Closes with
- * `N passed, N failed`.
+ * `npm run test:asan`: the core's tests, the engine's contract suite and a program that ends in the midst of work, with
+ * AddressSanitizer and UndefinedBehaviorSanitizer. `npm run test:tsan` (--tsan): the core's tests and the contract suite
+ * with ThreadSanitizer. Closes with `N passed, N failed`.
  */
 import path from 'node:path';
 import { buildDir } from './lib/paths.mjs';

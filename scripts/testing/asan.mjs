@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The runs under sanitizers, each with a build of its own. AddressSanitizer and UndefinedBehaviorSanitizer (build-asan):
- * the core's tests, and one streamed request under Node with the addon of that build. ThreadSanitizer (build-tsan): the
- * core's tests alone, since Node itself is not built with it and would be reported.
+ * The runs under sanitizers, each with a build of its own: the core's tests, and the engine's contract suite under Node
+ * with the addon of that build. AddressSanitizer and UndefinedBehaviorSanitizer (build-asan) see a program beside it that
+ * ends in the midst of work. ThreadSanitizer (build-tsan) looks at the addon alone: Node itself is not built with it.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -12,14 +12,14 @@ import { rootDir } from '../lib/paths.mjs';
 import { createProgressReader, progressText } from '../setup/build-progress.mjs';
 import { compilerCacheEnv } from '../setup/compiler-cache.mjs';
 import { ensureLlamaSource } from '../setup/vendor.mjs';
-import { testProgram } from './checks.mjs';
+import { mocha, testProgram } from './checks.mjs';
 
-/** @typedef {{ dir: string, flags: string, name: string, addon: boolean }} Sanitizer */
+/** @typedef {{ dir: string, flags: string, name: string, runtime: string }} Sanitizer */
 
 /** @type {Readonly<Record<'asan' | 'tsan', Sanitizer>>} */
 const sanitizers = {
-  asan: { dir: path.join(rootDir, 'build-asan'), flags: 'address,undefined', name: 'asan', addon: true },
-  tsan: { dir: path.join(rootDir, 'build-tsan'), flags: 'thread', name: 'tsan', addon: false },
+  asan: { dir: path.join(rootDir, 'build-asan'), flags: 'address,undefined', name: 'asan', runtime: 'libasan.so' },
+  tsan: { dir: path.join(rootDir, 'build-tsan'), flags: 'thread', name: 'tsan', runtime: 'libtsan.so' },
 };
 
 const config = 'RelWithDebInfo';
@@ -39,7 +39,7 @@ const common = 'halt_on_error=1:abort_on_error=0:strict_string_checks=1:check_in
  */
 export async function sanitizerChecks(reporter, which = 'asan') {
   const sanitizer = sanitizers[which];
-  const withAddon = sanitizer.addon && hasSources('native/binding');
+  const withAddon = process.platform === 'linux' && hasSources('native/binding');
   const report = reporter.step(`${which} build`);
   try {
     await build(sanitizer, withAddon ? ['core-tests', 'llamaestro'] : ['core-tests'], report.status);
@@ -55,28 +55,40 @@ export async function sanitizerChecks(reporter, which = 'asan') {
     TSAN_OPTIONS: `halt_on_error=0:exitcode=66:second_deadlock_stack=1:suppressions=${tsanSuppressions}`,
   };
   const checks = [testProgram(`core-tests under ${which}`, path.join(sanitizer.dir, 'core-tests'), env)];
-  if (withAddon && process.platform === 'linux') checks.push(streamCheck(env));
+  if (withAddon) checks.push(contractCheck(sanitizer, env));
+  if (withAddon && which === 'asan') {
+    checks.push(testProgram('stream under asan', process.execPath, underNode(sanitizer, env), [streamScript]));
+  }
   return checks;
 }
 
 /**
- * Node itself is not built with the sanitizer, so its runtime has to be there before anything else.
+ * @param {Sanitizer} sanitizer
  * @param {Record<string, string | undefined>} env
  */
-function streamCheck(env) {
-  const runtime = capture('g++', ['-print-file-name=libasan.so'])?.output.trim() ?? '';
+function contractCheck(sanitizer, env) {
+  const timeoutMs = 600_000;
+  const args = ['--timeout', String(timeoutMs), '--grep', 'engine contract: native engine'];
+  const file = path.join('test', 'engine', 'native-engine.test.ts');
+  return mocha(`contract under ${sanitizer.name}`, [...args, file], underNode(sanitizer, env));
+}
+
+/**
+ * Node itself is not built with the sanitizer, so its runtime has to be there before anything else.
+ * @param {Sanitizer} sanitizer
+ * @param {Record<string, string | undefined>} env
+ * @returns {Record<string, string | undefined>}
+ */
+function underNode({ dir, runtime }, env) {
+  const library = capture('g++', [`-print-file-name=${runtime}`])?.output.trim() ?? '';
   const suppressions = path.join(rootDir, 'scripts', 'testing', 'lsan-suppressions.txt');
-  return testProgram(
-    'stream under asan',
-    process.execPath,
-    {
-      ...env,
-      LD_PRELOAD: capture('realpath', [runtime])?.output.trim() ?? runtime,
-      LSAN_OPTIONS: `suppressions=${suppressions}:print_suppressions=0`,
-      LLAMAESTRO_ADDON_UNDER_TEST: path.join(sanitizers.asan.dir, config, 'llamaestro.node'),
-    },
-    [streamScript],
-  );
+  return {
+    ...env,
+    LD_PRELOAD: capture('realpath', [library])?.output.trim() ?? library,
+    LSAN_OPTIONS: `suppressions=${suppressions}:print_suppressions=0`,
+    TSAN_OPTIONS: `${env.TSAN_OPTIONS}:ignore_noninstrumented_modules=1`,
+    LLAMAESTRO_ADDON_UNDER_TEST: path.join(dir, config, 'llamaestro.node'),
+  };
 }
 
 /**

@@ -63,23 +63,30 @@ export function splitTests(names = []) {
  * @returns {{ name: string, run: () => Promise<Counts> }}
  */
 export function mochaUnderCoverage(args, env) {
+  const c8 = path.join(rootDir, 'node_modules', 'c8', 'bin', 'c8.js');
+  const files = args.some((word) => word.endsWith('.ts')) ? [] : ['test/**/*.test.ts'];
+  return mocha('mocha', [...args, ...files], env, [c8, process.execPath]);
+}
+
+/**
+ * @param {string} name
+ * @param {readonly string[]} args
+ * @param {Env} env
+ * @param {readonly string[]} [under] what Node runs, which then runs mocha
+ * @returns {{ name: string, run: () => Promise<Counts> }}
+ */
+export function mocha(name, args, env, under = []) {
   const countsFile = path.join(buildDir, 'mocha-counts.json');
   const reporter = path.join(rootDir, 'scripts', 'testing', 'mocha-reporter.mjs');
-  const files = args.some((word) => word.endsWith('.ts')) ? [] : ['test/**/*.test.ts'];
+  const program = path.join(rootDir, 'node_modules', 'mocha', 'bin', 'mocha.js');
   return {
-    name: 'mocha',
+    name,
     async run() {
       mkdirSync(buildDir, { recursive: true });
       rmSync(countsFile, { force: true });
-      const c8 = path.join(rootDir, 'node_modules', 'c8', 'bin', 'c8.js');
-      const mocha = path.join(rootDir, 'node_modules', 'mocha', 'bin', 'mocha.js');
-      const { status } = await show(
-        process.execPath,
-        [c8, process.execPath, mocha, '--reporter', reporter, ...args, ...files],
-        {
-          env: { ...env, LLAMAESTRO_TEST_COUNTS: countsFile },
-        },
-      );
+      const { status } = await show(process.execPath, [...under, program, '--reporter', reporter, ...args], {
+        env: { ...env, LLAMAESTRO_TEST_COUNTS: countsFile },
+      });
       return judgeRun(existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, 'utf8')) : undefined, status);
     },
   };

@@ -20,12 +20,15 @@ import type { ContractSubject } from './contract.js';
 /** The addon is built by the set-up; without it the native tests are skipped, and say so. */
 export const hasAddon = existsSync(defaultAddonPath);
 
+/** The build that a sanitizer run puts in the place of the one that people use. */
+const addonUnderTest = process.env['LLAMAESTRO_ADDON_UNDER_TEST'];
+
 export async function nativeSubject(): Promise<ContractSubject & { readonly driver: NativeDriver }> {
   mkdirSync(modelsDirectory, { recursive: true });
   const broken = join(modelsDirectory, 'broken.gguf');
   writeFileSync(broken, 'GGUF and then nothing of use');
   return {
-    driver: createNativeDriver(),
+    driver: createNativeDriver(addonUnderTest),
     files: {
       talk: await scriptedModel(),
       sentence: scriptedSentence(),
