@@ -78,12 +78,12 @@ TEST("seats: whoever makes way for a higher priority goes on later with the same
   for (const char* model : kModels) {
     for (const char* layout : {"split", "unified"}) {
       const LoadOptions options = slots(model, 2, 2 * 512, layout);
-      SequenceRequest patient = talk(1, 200);
+      SequenceRequest patient = talk(1, 400);
       patient.logprobs = 2;
       Driver solo(options);
       const Heard wanted = solo.waitFinished(solo.submit(patient));
       Driver driver(options);
-      const uint32_t first = driver.submit(talk(0, 200));
+      const uint32_t first = driver.submit(talk(0, 400));
       const uint32_t second = driver.submit(patient);
       driver.waitUntil([&] { return driver.heard(second).ids.size() > 10; });
       const uint32_t urgent = driver.submit(talk(2, 20, 5));
