@@ -30,18 +30,18 @@ describe('native hosts', () => {
     const load = { file, slots: 2, contextTokens: 1024, threads: 1, stepLock: node.stepLock };
     const hosts = [await node.spawnWith(load), await node.spawnWith(load)];
     const streams = hosts.flatMap(({ hid }, index) => [1, 2].map((stream) => ({ hid, rid: `run_${index}_${stream}` })));
-    const fields = { ignoreEos: true, maxTokens: 64, seed: 1, prompt: longPrompt(100) };
+    const fields = { ignoreEos: true, maxTokens: 400, seed: 1, prompt: longPrompt(100) };
     await Promise.all(streams.map(({ hid, rid }) => node.gen(hid, { rid, ...fields })));
     for (const { rid } of streams) {
       const end = await node.terminal(rid);
       expect(end, JSON.stringify(end)).to.include({ type: 'final', reason: 'length' });
       const ids = node.framesOf(rid).flatMap((frame) => (frame.type === 'delta' ? frame.ids : []));
-      expect(ids, rid).to.have.length(64);
+      expect(ids, rid).to.have.length(400);
     }
     const order = node.frames.filter(({ type }) => type === 'delta').map(({ rid }) => rid.slice(0, 5));
     const turns = order.filter((host, index) => index > 0 && host !== order[index - 1]).length;
     expect(turns, 'neither host may wait for the other to finish').to.be.greaterThan(4);
-    expect(turnsTaken(node.stepLock), 'each host needs 63 steps at least after its prompts').to.be.at.least(2 * 63);
+    expect(turnsTaken(node.stepLock), 'each host needs 399 steps at least after its prompts').to.be.at.least(2 * 399);
   });
 
   it('a cancel in the middle of a long prompt reaches the graph and frees the slot', async () => {
