@@ -5,7 +5,7 @@
 import { LlamaestroError, toLlamaestroError } from '../../src/base/errors.js';
 import { sleep, type Random } from '../../src/base/ports.js';
 import type { Run } from '../../src/orchestra/orchestra.js';
-import type { RunRequest } from '../../src/schema/run.js';
+import { PRIORITIES, type RunRequest } from '../../src/schema/run.js';
 import type { SimGateway } from './gateway.js';
 import type { Visit } from './history.js';
 import { isSwitching } from './weather.js';
@@ -19,6 +19,8 @@ const TASKS = [
 ];
 /** Beside the models of the profile, each once. */
 const MORE_NAMES = ['auto', 'auto', 'auto', 'fast', 'fast', 'nobody'];
+
+const TENANTS = ['ada', 'ben', 'cleo'];
 
 /** How a client goes about one request. */
 interface Manner {
@@ -46,6 +48,8 @@ function draw(random: Random, names: readonly string[]): Manner {
     stop: [],
     ignoreEos,
     ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(sometimes(0.5) ? { priority: pick(PRIORITIES) } : {}),
+    ...(sometimes(0.5) ? { tenant: pick(TENANTS) } : {}),
     ...(sometimes(0.15) ? { timeoutMs: 200 + Math.floor(random.next() * 4000) } : {}),
     onDisconnect: sometimes(0.2) ? 'continue' : 'cancel',
     warnings: [],

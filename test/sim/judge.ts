@@ -21,9 +21,10 @@ export async function judge(seed: number, kind: Kind = kindOf(seed)): Promise<Ve
   const { story, lastLines } = world;
   if (broken.length === 0) return { seed, story };
   const head = `seed ${seed} (${kind}) breaks ${broken.length} rules:\n${broken.slice(0, SHOWN).join('\n')}`;
-  return { seed, story, failure: `${head}\n${lastLines}\nagain, with its whole story: ${replayOf(seed)}` };
+  return { seed, story, failure: `${head}\n${lastLines}\nagain, with its whole story: ${replayOf(seed, kind)}` };
 }
 
-export function replayOf(seed: number): string {
-  return `npm run test:sim -- --seed ${seed} --story`;
+export function replayOf(seed: number, kind: Kind = kindOf(seed)): string {
+  const another = kind === kindOf(seed) ? '' : ` --kind '${kind}'`;
+  return `npm run test:sim -- --seed ${seed}${another} --story`;
 }

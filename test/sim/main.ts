@@ -1,7 +1,7 @@
 /**
  * `npm run test:sim -- [--seeds N] [--from K] [--processes P]`: plays N seeds (default 1000) from K on, in P processes
  * (default: one for each core), and says which failed and how to play each again. `--seed K [--story]` plays one and tells
- * what happened. Closes with `N passed, N failed`.
+ * what happened. `--kind NAME` plays all of them in that weather. Closes with `N passed, N failed`.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { judge, replayOf } from './judge.js';
+import { KINDS, kindNamed, kindOf, type Kind } from './weather.js';
 
 const { values } = parseArgs({
   options: {
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '0' },
     processes: { type: 'string', default: String(availableParallelism()) },
     seed: { type: 'string' },
+    kind: { type: 'string' },
     story: { type: 'boolean', default: false },
     /** One of the processes of another run: gets its seeds from it. */
     worker: { type: 'boolean', default: false },
@@ -30,20 +32,26 @@ interface Word {
 /** Between two lines that say how far it is. */
 const SAY_EVERY = 500;
 
+const wanted = values.kind === undefined ? undefined : kindNamed(values.kind);
+if (values.kind !== undefined && wanted === undefined) throw new Error(`no such kind: one of ${KINDS.join(', ')}`);
+const kindFor = (seed: number): Kind => wanted ?? kindOf(seed);
+
 if (values.worker) serve();
 else if (values.seed !== undefined) await playOne(Number(values.seed));
 else await playMany(Number(values.from), Number(values.seeds), Number(values.processes));
 
 async function playOne(seed: number): Promise<void> {
-  const { failure, story } = await judge(seed);
+  const { failure, story } = await judge(seed, kindFor(seed));
   if (values.story) process.stdout.write(`${story}\n`);
   close(failure === undefined ? [] : [failure], 1);
 }
 
 function serve(): void {
   process.on('message', (seed: number) => {
-    void judge(seed)
-      .catch((thrown: unknown) => ({ failure: `seed ${seed}: ${faultOf(thrown)}\nagain: ${replayOf(seed)}` }))
+    void judge(seed, kindFor(seed))
+      .catch((thrown: unknown) => ({
+        failure: `seed ${seed}: ${faultOf(thrown)}\nagain: ${replayOf(seed, kindFor(seed))}`,
+      }))
       .then(({ failure }) => process.send?.(failure === undefined ? {} : { failure }));
   });
 }
@@ -83,7 +91,7 @@ interface Worker {
 }
 
 function startWorker(): Worker {
-  const child = fork(fileURLToPath(import.meta.url), ['--worker']);
+  const child = fork(fileURLToPath(import.meta.url), ['--worker', ...(wanted === undefined ? [] : ['--kind', wanted])]);
   const ended = once(child, 'exit').then(([code, signal]) => `its process ended with ${String(signal ?? code)}`);
   return { child, ended };
 }

@@ -1,7 +1,7 @@
 /**
  * The simulator: a whole server in one process, played through many seeds with hosts that die, a gateway that restarts,
- * memory that others take and a network that loses things, and judged by the invariants. `main.ts` plays as many more as
- * one likes.
+ * memory that others take, profiles that are switched and a network that loses things, and judged by the invariants.
+ * `main.ts` plays as many more as one likes.
  */
 import { expect } from 'chai';
 import { judge } from './judge.js';

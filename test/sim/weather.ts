@@ -6,11 +6,11 @@ import type { Random } from '../../src/base/ports.js';
 import type { SimFaults } from '../../src/bus/sim-bus.js';
 import type { FakeFault } from '../../src/engine/fake-script.js';
 
+/** Those with switches of profiles: alone, with restarts, with everything. */
+const SWITCHING = ['switches', 'switched off', 'upheaval'] as const;
 /** Kinds of trouble; a seed has the one at its place modulo their number. */
-export const KINDS = ['calm', 'hosts', 'restarts', 'network', 'memory', 'sleep', 'everything'] as const;
-/** And those with switches of profiles: alone, with restarts, with everything. They are played by a file of their own. */
-export const SWITCHING = ['switches', 'switched off', 'upheaval'] as const;
-export type Kind = (typeof KINDS)[number] | (typeof SWITCHING)[number];
+export const KINDS = ['calm', 'hosts', 'restarts', 'network', 'memory', 'sleep', 'everything', ...SWITCHING] as const;
+export type Kind = (typeof KINDS)[number];
 
 export function isSwitching(kind: Kind): boolean {
   return (SWITCHING as readonly Kind[]).includes(kind);
@@ -40,6 +40,11 @@ export interface Weather {
   readonly fromHosts: Partial<SimFaults>;
   /** Chance that a process comes with a fault of its engine. */
   readonly engineFaults: number;
+}
+
+/** Undefined when there is no such kind. */
+export function kindNamed(name: string): Kind | undefined {
+  return KINDS.find((kind) => kind === name);
 }
 
 export function kindOf(seed: number): Kind {
