@@ -2,7 +2,7 @@
  * The node agent as the pool sees it: the port `NodeAgent` and its implementation over the bus. The pool starts and ends
  * processes and reads devices only through it, so that a node may as well be another machine.
  */
-import { LlamaestroError } from '../base/errors.js';
+import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Bus } from '../bus/bus.js';
 import { subjects } from '../bus/subjects.js';
 import {
@@ -20,6 +20,12 @@ import {
 import { decode, faultsOf } from '../schema/decode.js';
 import { MemoryPlanCodec, type DeviceInfo, type LoadOptions, type MemoryPlan, type Prompt } from '../schema/load.js';
 import { DEFAULT_LIMITS, type PoolLimits } from './limits.js';
+
+/**
+ * Times that a question is asked when no answer comes: one that was on its way while the machine slept is overdue the
+ * moment it wakes. Orders are given once.
+ */
+const QUESTION_TRIES = 2;
 
 /** How a process ended. */
 export interface HostExit {
@@ -85,6 +91,15 @@ export function nodeClient(
 ): NodeAgent {
   const ask = (command: NodeCommand, timeoutMs: number, signal?: AbortSignal): Promise<unknown> =>
     bus.request(subjects.node(nid), command, { timeoutMs }, signal);
+  const question = async (command: NodeCommand, timeoutMs: number, signal?: AbortSignal): Promise<unknown> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await ask(command, timeoutMs, signal);
+      } catch (thrown) {
+        if (attempt === QUESTION_TRIES || toLlamaestroError(thrown).code !== 'ack_timeout') throw thrown;
+      }
+    }
+  };
   const listen = (listener: (event: NodeEvent) => void): (() => void) => {
     const subscription = bus.subscribe(subjects.nodeEvents(nid), ({ body }) => {
       if (faultsOf(NodeEventCodec, body).length === 0) listener(decode(NodeEventCodec, body));
@@ -93,10 +108,11 @@ export function nodeClient(
   };
   return {
     nid,
-    devices: async () => bodyOf(decode(DevicesReply, await ask({ op: 'devices' }, nodeWorkMs), 'internal')).devices,
-    plan: async (load) => bodyOf(decode(PlanReply, await ask({ op: 'plan', load }, nodeWorkMs), 'internal')),
+    devices: async () =>
+      bodyOf(decode(DevicesReply, await question({ op: 'devices' }, nodeWorkMs), 'internal')).devices,
+    plan: async (load) => bodyOf(decode(PlanReply, await question({ op: 'plan', load }, nodeWorkMs), 'internal')),
     count: async (file, prompt, signal) =>
-      bodyOf(decode(CountReply, await ask({ op: 'count', file, prompt }, nodeWorkMs, signal), 'internal')).count,
+      bodyOf(decode(CountReply, await question({ op: 'count', file, prompt }, nodeWorkMs, signal), 'internal')).count,
     spawn: async (hid, label) =>
       bodyOf(decode(SpawnReply, await ask({ op: 'spawn', hid, label }, nodeCommandMs), 'internal')),
     relabel: async (hid, label) => {
@@ -106,7 +122,9 @@ export function nodeClient(
       bodyOf(decode(AckReply, await ask({ op: 'kill', hid, graceMs }, nodeCommandMs), 'internal'));
     },
     hosts: async () =>
-      bodyOf(decode(HostsReply, await ask({ op: 'hosts' }, nodeCommandMs), 'internal')).hosts.map(({ hid }) => hid),
+      bodyOf(decode(HostsReply, await question({ op: 'hosts' }, nodeCommandMs), 'internal')).hosts.map(
+        ({ hid }) => hid,
+      ),
     onExit: (listener) => listen((event) => (event.type === 'host-exited' ? listener(event) : undefined)),
     onAlive: (listener) =>
       listen((event) =>
