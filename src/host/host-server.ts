@@ -3,7 +3,6 @@
  * what `host-state.ts` decides. Many can live in one process (the simulator), so nothing here is global; the process
  * around it, its signals and its descriptors are `host-process.ts`.
  */
-import { assert } from '../base/assert.js';
 import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
 import { sleep, type Clock, type Timer } from '../base/ports.js';
@@ -24,8 +23,8 @@ import {
 } from '../schema/bus-messages.js';
 import { HOST_LIMITS } from '../schema/config.js';
 import { decode } from '../schema/decode.js';
-import type { LoadOptions } from '../schema/load.js';
 import { Attempts } from './attempts.js';
+import { Engines, type PrefixKeeper, type Wanted } from './engines.js';
 import { hostTransition, wireState, type HostLife, type HostLifeEffect, type HostLifeEvent } from './host-state.js';
 import { VocabularyCache } from './vocabulary-cache.js';
 
@@ -40,18 +39,8 @@ export interface HostServerOptions {
   readonly exit: (code: number) => void;
   /** Memory of the process in bytes; left out of the events when absent. */
   readonly residentBytes?: () => number;
-  /** Keeps the prefixes of a model from one host to the next; absent: they end with the host. */
+  /** Keeps the prefixes of models from one host to the next; absent: they end with the host. */
   readonly prefixes?: PrefixKeeper;
-}
-
-/** Never rejects and takes bounded time. */
-export interface PrefixKeeper {
-  /** The options to load with, so that what is kept fits. */
-  prepare(load: LoadOptions): Promise<LoadOptions>;
-  /** Of an engine that is about to close. */
-  save(engine: Engine, load: LoadOptions): Promise<void>;
-  /** Resolves with the tokens that a new engine took over. */
-  restore(engine: Engine, load: LoadOptions): Promise<number>;
 }
 
 export class HostServer {
@@ -60,21 +49,21 @@ export class HostServer {
   private readonly vocabularies: VocabularyCache;
   private readonly loading = new AbortController();
   private state: HostLife = { name: 'idle' };
-  private wantedLoad: LoadOptions | undefined;
-  private engine: Engine | undefined;
+  private wanted: readonly Wanted[] = [];
+  private readonly engines: Engines;
   private subscriptions: Subscription[] = [];
   private beat: Timer | undefined;
   private progressDueMs = 0;
   private isEnding = false;
-  /** Told to leave: what the model has kept is saved before the end. */
+  /** Told to leave: what the models have kept is saved before the end. */
   private isLeaving = false;
-  private restoredPrefixTokens = 0;
   private stopStatus: () => void = () => undefined;
 
   constructor(private readonly options: HostServerOptions) {
     const { bus, clock, driver, hid } = options;
     this.log = options.log.child({ hid });
     this.attempts = new Attempts({ bus, clock, log: this.log, hid });
+    this.engines = new Engines({ ...options, log: this.log });
     this.vocabularies = new VocabularyCache(driver, HOST_LIMITS.vocabularies);
   }
 
@@ -82,17 +71,19 @@ export class HostServer {
   start(): void {
     this.serve('ctl', (body) => this.command(decode(HostCommandCodec, body)));
     this.serve('gen', (body) => {
-      const taken = this.attempts.take(decode(GenCodec, body), () => this.servingEngine());
+      const gen = decode(GenCodec, body);
+      const taken = this.attempts.take(gen, () => this.servingEngine(gen.model));
       return typeof taken === 'number' ? { waiting: taken } : taken.then((waiting) => ({ waiting }));
     });
     this.serve('tokenize', (body) => this.tokenize(decode(TokenizeCodec, body)));
     this.serve('embed', async (body) => {
-      const vectors = await this.servingEngine().embed(decode(EmbedCodec, body).inputs);
+      const { inputs, model } = decode(EmbedCodec, body);
+      const vectors = await this.servingEngine(model).embed(inputs);
       return { vectors: vectors.map((vector) => [...vector]) };
     });
     this.serve('rerank', async (body) => {
-      const { query, documents } = decode(RerankCodec, body);
-      return { scores: await this.servingEngine().rerank(query, documents) };
+      const { query, documents, model } = decode(RerankCodec, body);
+      return { scores: await this.servingEngine(model).rerank(query, documents) };
     });
     this.serve('plan', async (body) => {
       this.refuseUnlessIdle('plan');
@@ -121,7 +112,7 @@ export class HostServer {
     this.goDeaf();
     this.attempts.close();
     this.loading.abort(new LlamaestroError('cancelled', 'the host was halted'));
-    void this.engine?.close();
+    void this.engines.close();
     void this.vocabularies.close();
   }
 
@@ -134,7 +125,9 @@ export class HostServer {
   private command(command: HostCommand): unknown {
     switch (command.op) {
       case 'load':
-        return this.load(command.load);
+        return this.load([{ load: command.load }]);
+      case 'load-group':
+        return this.load(command.members);
       case 'cancel':
         return { live: this.attempts.cancel(command) };
       case 'credit':
@@ -155,27 +148,30 @@ export class HostServer {
     }
   }
 
-  private load(load: LoadOptions): void {
+  private load(wanted: readonly Wanted[]): void {
+    if (wanted.length === 0) throw new LlamaestroError('invalid_request', 'a group has at least one model');
     const before = this.state.name;
-    this.wantedLoad ??= load;
+    if (before === 'idle') this.wanted = wanted;
     if (!this.dispatch({ type: 'load' })) {
-      throw new LlamaestroError('invalid_request', `a host takes one model in its life; this one is ${before}`);
+      throw new LlamaestroError('invalid_request', `a host loads once in its life; this one is ${before}`);
     }
   }
 
-  private async tokenize({ prompt, file, wantIds }: Tokenize): Promise<unknown> {
+  private async tokenize({ prompt, file, wantIds, model }: Tokenize): Promise<unknown> {
     const count = async (engine: Engine): Promise<unknown> => {
       const ids = await engine.tokenize(prompt);
       return { count: ids.length, ...(wantIds === true ? { ids: [...ids] } : {}) };
     };
-    if (this.engine !== undefined && (file === undefined || file === this.engine.info.file)) return count(this.engine);
+    const engine = file === undefined ? this.engines.named(model) : this.engines.ofFile(file);
+    if (engine !== undefined) return count(engine);
     if (file === undefined) throw new LlamaestroError('invalid_request', 'name a file: no model is loaded here');
     this.refuseUnlessIdle('tokenize');
     return this.vocabularies.use(file, count);
   }
 
-  private servingEngine(): Engine {
-    if (this.state.name === 'ready' && this.engine !== undefined) return this.engine;
+  private servingEngine(model: string | undefined): Engine {
+    const engine = this.state.name === 'ready' ? this.engines.named(model) : undefined;
+    if (engine !== undefined) return engine;
     if (this.state.name === 'draining') throw new LlamaestroError('draining', 'the model is being unloaded');
     throw new LlamaestroError('no_host', `the model host is ${this.state.name}`);
   }
@@ -200,11 +196,8 @@ export class HostServer {
         return void this.runLoad();
       case 'abort-load':
         return this.loading.abort(new LlamaestroError('cancelled', 'the load is not wanted any more'));
-      case 'discard-engine': {
-        const { engine } = this;
-        this.engine = undefined;
-        return void engine?.close();
-      }
+      case 'discard-engine':
+        return void this.engines.close();
       case 'publish':
         return this.publish();
       case 'publish-progress':
@@ -216,24 +209,15 @@ export class HostServer {
   }
 
   private async runLoad(): Promise<void> {
-    const { wantedLoad } = this;
-    assert(wantedLoad !== undefined, 'a load was asked for');
+    const progress = (fraction: number): void => void this.dispatch({ type: 'progress', fraction });
     try {
-      const { prefixes, driver } = this.options;
-      const engine = await driver.load(
-        prefixes === undefined ? wantedLoad : await prefixes.prepare(wantedLoad),
-        (fraction) => this.dispatch({ type: 'progress', fraction }),
-        this.loading.signal,
-      );
-      this.restoredPrefixTokens = (await prefixes?.restore(engine, wantedLoad)) ?? 0;
-      this.engine = engine;
+      await this.engines.load(this.wanted, progress, this.loading.signal);
     } catch (thrown) {
       const error = toLlamaestroError(thrown);
       this.log.warn('the load failed', { error });
       this.dispatch({ type: 'load-failed', error: error.toWire() });
       return;
     }
-    this.log.info('the model is loaded', { model: this.engine.info.name, loadMs: this.engine.info.loadMs });
     this.dispatch({ type: 'loaded' });
   }
 
@@ -247,7 +231,7 @@ export class HostServer {
 
   /** With a model and without work. Each beat wakes a process here and one there, and most hosts are idle. */
   private get isIdle(): boolean {
-    const { running = 0, waiting = 0 } = this.engine?.stats() ?? {};
+    const { running, waiting } = this.engines.counts();
     return this.state.name === 'ready' && running + waiting + this.attempts.list().length === 0;
   }
 
@@ -260,21 +244,18 @@ export class HostServer {
 
   private event(state: HostEvent['state']): HostEvent {
     const { hid, nid, residentBytes } = this.options;
-    const { engine } = this;
-    const stats = engine?.stats() ?? { running: 0, waiting: 0, steps: 0, stalledMs: 0 };
     return {
       v: 1,
       hid,
       nid,
       state,
-      ...stats,
+      ...this.engines.counts(),
       attempts: this.attempts.list(),
       ...(this.state.name === 'loading' ? { loadFraction: this.state.fraction } : {}),
       ...(this.state.name === 'failed' ? { error: this.state.error } : {}),
       // Told with every event, so that a listener that missed one knows all the same a second later.
-      ...(engine === undefined ? {} : { info: engine.info, planned: engine.planned, allocated: engine.memory() }),
+      ...this.engines.figures(),
       ...(residentBytes === undefined ? {} : { residentBytes: residentBytes() }),
-      ...(this.restoredPrefixTokens === 0 ? {} : { restoredPrefixTokens: this.restoredPrefixTokens }),
     };
   }
 
@@ -284,7 +265,7 @@ export class HostServer {
     const { clock, exit } = this.options;
     await sleep(clock, 0); // the answer to the command that ends us leaves first
     this.goDeaf();
-    if (this.isLeaving) await this.keepPrefixes();
+    if (this.isLeaving) await this.engines.keepPrefixes();
     const patience = new AbortController();
     const tooLong = sleep(clock, HOST_LIMITS.exitMs, patience.signal).catch(() => undefined);
     await Promise.race([this.closeAll(), tooLong]);
@@ -293,15 +274,9 @@ export class HostServer {
     exit(exitCode);
   }
 
-  private async keepPrefixes(): Promise<void> {
-    const { engine, wantedLoad } = this;
-    if (engine === undefined || wantedLoad === undefined) return;
-    await this.options.prefixes?.save(engine, wantedLoad);
-  }
-
   private async closeAll(): Promise<void> {
     try {
-      await Promise.all([this.engine?.close(), this.vocabularies.close()]);
+      await Promise.all([this.engines.close(), this.vocabularies.close()]);
       this.attempts.flush();
       await this.options.bus.flush();
     } catch (error) {

@@ -56,6 +56,8 @@ export const GenCodec = t.intersection([
     priority: t.number,
     /** Adapters that the model was loaded with, and how strongly each counts. */
     lora: t.readonlyArray(t.type({ name: t.string, scale: t.number })),
+    /** Which one of a host with several models; others take no notice. The same holds for the other verbs. */
+    model: t.string,
   }),
 ]);
 export type Gen = t.TypeOf<typeof GenCodec>;
@@ -65,7 +67,7 @@ export const GenAckCodec = t.type({ waiting: t.number });
 /** Verb `tokenize`: counts a prompt. With `file` a host without a model answers from the vocabulary alone. */
 export const TokenizeCodec = t.intersection([
   t.type({ prompt: PromptCodec }),
-  t.partial({ file: t.string, wantIds: t.boolean }),
+  t.partial({ file: t.string, wantIds: t.boolean, model: t.string }),
 ]);
 export type Tokenize = t.TypeOf<typeof TokenizeCodec>;
 export const TokenizedCodec = t.intersection([
@@ -74,9 +76,15 @@ export const TokenizedCodec = t.intersection([
 ]);
 export type Tokenized = t.TypeOf<typeof TokenizedCodec>;
 
-export const EmbedCodec = t.type({ inputs: t.readonlyArray(t.string) });
+export const EmbedCodec = t.intersection([
+  t.type({ inputs: t.readonlyArray(t.string) }),
+  t.partial({ model: t.string }),
+]);
 export const EmbeddedCodec = t.type({ vectors: t.readonlyArray(t.readonlyArray(t.number)) });
-export const RerankCodec = t.type({ query: t.string, documents: t.readonlyArray(t.string) });
+export const RerankCodec = t.intersection([
+  t.type({ query: t.string, documents: t.readonlyArray(t.string) }),
+  t.partial({ model: t.string }),
+]);
 export const RerankedCodec = t.type({ scores: t.readonlyArray(t.number) });
 
 /** Verb `plan`: bytes of a load before it happens; answered by a host without a model. */
@@ -111,8 +119,12 @@ export type FrameBody = Frame extends infer F ? (F extends Frame ? Omit<F, 'rid'
 export const BundleCodec = t.type({ v: t.literal(1), hid: t.string, frames: t.readonlyArray(FrameCodec) });
 export type Bundle = t.TypeOf<typeof BundleCodec>;
 
+/** One of several models of a host, and the name that requests call it by. */
+const GroupMemberCodec = t.type({ model: t.string, load: LoadOptionsCodec });
+export type GroupMember = t.TypeOf<typeof GroupMemberCodec>;
+
 /**
- * Control of one host. `cancel`, `credit` and `resend` name an attempt and are idempotent; `exit` drains nothing. `leave` is
+ * Control of one host. `load-group` is a load of several models, all or none. `cancel`, `credit` and `resend` name an attempt and are idempotent; `exit` drains nothing. `leave` is
  * an exit that first saves the prompt prefixes of the model for the next load of the same configuration, within a few seconds.
  * `credit` says how many frames may have been sent in all since the attempt began, so a repeated one gives nothing twice.
  * `renew` extends the leases of all attempts a gateway runs there; what is not renewed for 15 s is cancelled.
@@ -120,6 +132,7 @@ export type Bundle = t.TypeOf<typeof BundleCodec>;
  */
 export const HostCommandCodec = t.union([
   t.type({ op: t.literal('load'), load: LoadOptionsCodec }),
+  t.type({ op: t.literal('load-group'), members: t.readonlyArray(GroupMemberCodec) }),
   t.type({ op: t.literal('cancel'), rid: t.string, att: t.number }),
   t.type({ op: t.literal('credit'), rid: t.string, att: t.number, frames: t.number }),
   t.type({ op: t.literal('resend'), rid: t.string, att: t.number, fromSeq: t.number }),
@@ -134,6 +147,12 @@ export const HostCommandCodec = t.union([
   t.type({ op: t.literal('exit') }),
 ]);
 export type HostCommand = t.TypeOf<typeof HostCommandCodec>;
+
+/** What one model of a host with several says of itself. */
+const MemberReportCodec = t.intersection([
+  t.type({ model: t.string, info: EngineInfoCodec, planned: MemoryPlanCodec, allocated: MemoryPlanCodec }),
+  t.partial({ promptTokens: t.number, generatedTokens: t.number, prefixBytes: t.number }),
+]);
 
 /** idle: no model yet. failed: the load ended in `error`; the process exits after saying so. */
 export const HostStateCodec = t.keyof({ idle: null, loading: null, ready: null, draining: null, failed: null });
@@ -167,8 +186,11 @@ export const HostEventCodec = t.intersection([
     /** Tokens of prompts that this host took over from a file when it loaded. */
     restoredPrefixTokens: t.number,
     error: WireErrorCodec,
+    /** Of a host with several models, once they are loaded: each by itself. What is beside them is the sum, as far as there is one. */
+    members: t.readonlyArray(MemberReportCodec),
   }),
 ]);
+export type MemberReport = t.TypeOf<typeof MemberReportCodec>;
 export type HostEvent = t.TypeOf<typeof HostEventCodec>;
 
 /** Commands to a node agent. `spawn` answers once the process exists; readiness comes as a HostEvent 'idle'. */

@@ -149,7 +149,7 @@ const modelFields = {
     ),
     'What the chat template is told beside the messages',
   ),
-  host: reserved('each model has a process of its own'),
+  host: described(NameCodec, 'Models that say the same are loaded into one process, for several small ones'),
   draft: reserved('speculative decoding comes with a later version'),
 };
 

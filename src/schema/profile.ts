@@ -71,6 +71,8 @@ export interface ModelSpec {
   readonly ttlMs: number;
   readonly priority: number;
   readonly source?: ModelSource;
+  /** Models of one profile that say the same share a process; absent: one of its own. */
+  readonly host?: string;
   /** Equal hashes: the same process may serve both. Covers `load` alone. */
   readonly configHash: string;
   /** Absolute paths of files that do not exist, its own or those of its adapters. */

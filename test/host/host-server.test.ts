@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { HostCommand } from '../../src/schema/bus-messages.js';
 import { HOST_LIMITS } from '../../src/schema/config.js';
-import type { PrefixKeeper } from '../../src/host/host-server.js';
+import type { PrefixKeeper } from '../../src/host/engines.js';
 import { ANSWER, MODEL, World, longPrompt } from './world.js';
 
 const LOAD = { file: MODEL, purpose: 'generate' } as const;

@@ -8,7 +8,8 @@ import { subjects, type Verb } from '../../src/bus/subjects.js';
 import { createFakeDriver } from '../../src/engine/fake-driver.js';
 import type { FakeScript } from '../../src/engine/fake-script.js';
 import type { EngineDriver } from '../../src/engine/engine.js';
-import { HostServer, type PrefixKeeper } from '../../src/host/host-server.js';
+import type { PrefixKeeper } from '../../src/host/engines.js';
+import { HostServer } from '../../src/host/host-server.js';
 import {
   BundleCodec,
   HostEventCodec,
