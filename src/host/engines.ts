@@ -47,11 +47,7 @@ export class Engines {
   constructor(private readonly parts: EnginesParts) {}
 
   /** Loads them one after the other. Rejects with the error of the first that fails, and then none is there. */
-  async load(
-    wanted: readonly Wanted[],
-    onProgress: (fraction: number) => void,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async load(wanted: readonly Wanted[], onProgress: (fraction: number) => void, signal: AbortSignal): Promise<void> {
     const loaded: Member[] = [];
     try {
       for (const one of wanted) {
@@ -134,11 +130,7 @@ export class Engines {
     await Promise.all(members.map(({ engine }) => engine.close()));
   }
 
-  private async loadOne(
-    wanted: Wanted,
-    onProgress: (fraction: number) => void,
-    signal: AbortSignal,
-  ): Promise<Member> {
+  private async loadOne(wanted: Wanted, onProgress: (fraction: number) => void, signal: AbortSignal): Promise<Member> {
     const { driver, prefixes, log } = this.parts;
     const { model, load } = wanted;
     try {

@@ -119,7 +119,7 @@ class AttemptDriver {
     const { bus, lease, gen, ackMs } = this.context;
     try {
       const subject = subjects.host(lease.hid, 'gen');
-      const answer = await bus.request(subject, gen, { timeoutMs: ackMs }, this.over.signal);
+      const answer = await bus.request(subject, { ...gen, model: lease.model }, { timeoutMs: ackMs }, this.over.signal);
       const reply = decode(GenReply, answer, 'internal');
       if (!reply.ok) return this.end({ ok: false, error: this.cancelError ?? LlamaestroError.fromWire(reply.error) });
       if (!this.hostDone && this.cancelError === undefined) this.watchSilence();

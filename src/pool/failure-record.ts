@@ -5,11 +5,11 @@
 import type { LlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
-import type { ModelSpec } from '../schema/profile.js';
 import type { CrashBook } from './crash-book.js';
 import type { Failure } from './failure.js';
 import { UNLOADED, type InstanceState } from './instance.js';
 import type { PoolLimits } from './limits.js';
+import type { Unit } from './unit.js';
 
 export interface FailureRecordParts {
   readonly clock: Clock;
@@ -24,13 +24,13 @@ export class FailureRecord {
   lastError: LlamaestroError | undefined;
 
   constructor(
-    private readonly spec: () => ModelSpec,
+    private readonly unit: () => Pick<Unit, 'name' | 'configHash'>,
     private readonly parts: FailureRecordParts,
   ) {}
 
   /** The state a model begins in: where a former life of the gateway left it, when that was a failure. */
   beginning(): InstanceState {
-    const failure = this.parts.crashes.of(this.spec().configHash);
+    const failure = this.parts.crashes.of(this.unit().configHash);
     if (failure === undefined) return UNLOADED;
     this.lastError = failure.error;
     return { name: 'failed', failure };
@@ -38,7 +38,7 @@ export class FailureRecord {
 
   note(failure: Failure, hid: string | undefined): void {
     const { clock, crashes, log } = this.parts;
-    const { name, configHash } = this.spec();
+    const { name, configHash } = this.unit();
     this.lastError = failure.error;
     if (failure.crash) this.crashes++;
     crashes.note(configHash, name, failure);
@@ -55,6 +55,6 @@ export class FailureRecord {
 
   /** The next failure is the first again. */
   forgive(): void {
-    this.parts.crashes.forget(this.spec().configHash);
+    this.parts.crashes.forget(this.unit().configHash);
   }
 }

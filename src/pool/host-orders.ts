@@ -4,7 +4,7 @@
  */
 import { toLlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
-import type { LoadOptions } from '../schema/load.js';
+import type { GroupMember } from '../schema/bus-messages.js';
 import type { HostClient } from './host-client.js';
 import type { InstanceEvent } from './instance.js';
 import type { PoolLimits } from './limits.js';
@@ -38,14 +38,14 @@ export async function spawnHost(
   }
 }
 
-/** `options` are as decided: 'auto' must not be decided again with other bytes free. */
+/** The options are as decided: 'auto' must not be decided again with other bytes free. */
 export async function loadHost(
   hid: string,
-  options: LoadOptions,
+  members: readonly GroupMember[],
   { hosts }: HostOrdersParts,
   tell: Tell,
 ): Promise<void> {
-  const error = await hosts.load(hid, options);
+  const error = await hosts.load(hid, members);
   if (error !== undefined) tell({ type: 'load-refused', hid, error });
 }
 

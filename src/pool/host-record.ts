@@ -1,9 +1,10 @@
 /**
- * What is known of the present host of one model and of those before it: process, plan, last word, what it allocated and
+ * What is known of the present host of one unit and of those before it: process, plan, last word, what it allocated and
  * what was measured. Notes for the memory book are taken from it. Decides nothing.
  */
-import type { HostEvent } from '../schema/bus-messages.js';
-import type { LoadOptions, MemoryPlan } from '../schema/load.js';
+import type { GroupMember, HostEvent } from '../schema/bus-messages.js';
+import type { EngineInfo, LoadOptions, MemoryPlan } from '../schema/load.js';
+import { sumOfPlans } from '../schema/plan-sum.js';
 import type { MemoryNote } from '../journal/journal.js';
 import { bytesOf, type DeviceBytes } from './ledger.js';
 
@@ -15,8 +16,23 @@ export interface MemoryStatus {
   readonly measured?: DeviceBytes;
 }
 
+/** Tokens of requests so far. */
+interface Tokens {
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+}
+
+/** What is known of one of the models that a host has. */
+export interface MemberRecord {
+  readonly info: EngineInfo | undefined;
+  readonly plan: MemoryPlan | undefined;
+  readonly allocated: MemoryPlan | undefined;
+  /** Of this host and of those before it. */
+  readonly tokens: Tokens;
+}
+
 export class HostRecord {
-  /** Kept after the host's end, until the next load is planned. */
+  /** Of all its models. Kept after the host's end, until the next load is planned. */
   plan: MemoryPlan | undefined;
   extra: DeviceBytes = {};
   pid: number | undefined;
@@ -24,21 +40,42 @@ export class HostRecord {
   /** Loads that came to an end, and how long the last one took from the start of its process. */
   loads = 0;
   loadMs: number | undefined;
-  /** The prefill chunk that the last load measured; the next one need not. */
-  chunkTokens: number | undefined;
+  private plans: readonly MemoryPlan[] = [];
+  /** The prefill chunks that the last load measured, by model; the next one need not. */
+  private chunks: readonly (number | undefined)[] = [];
   private predicted: MemoryPlan | undefined;
   private allocated: DeviceBytes = {};
   private atLoad: DeviceBytes = {};
   private now: DeviceBytes = {};
   private peak: DeviceBytes = {};
-  private past = { promptTokens: 0, generatedTokens: 0 };
+  private past: readonly Tokens[] = [];
 
-  /** Tokens of this host and of those before it. */
-  get tokens(): { readonly promptTokens: number; readonly generatedTokens: number } {
-    const { promptTokens = 0, generatedTokens = 0 } = this.word ?? {};
+  /** `models`: how many share the host. */
+  constructor(private readonly models = 1) {}
+
+  /** The model at this place of those that share the host. */
+  member(index: number): MemberRecord {
+    const { info, allocated, promptTokens = 0, generatedTokens = 0 } = this.wordOf(index) ?? {};
+    const past = this.past[index];
+    const tokens = {
+      promptTokens: (past?.promptTokens ?? 0) + promptTokens,
+      generatedTokens: (past?.generatedTokens ?? 0) + generatedTokens,
+    };
+    return { info, plan: this.plans[index], allocated, tokens };
+  }
+
+  /** The same loads as their plans decided and earlier ones found, so that nothing is decided twice. */
+  asDecided(loads: readonly GroupMember[]): readonly GroupMember[] {
+    return loads.map(({ model, load }, index) => ({ model, load: this.decided(index, load) }));
+  }
+
+  private decided(index: number, options: LoadOptions): LoadOptions {
+    const [plan, chunkTokens] = [this.plans[index], this.chunks[index]];
     return {
-      promptTokens: this.past.promptTokens + promptTokens,
-      generatedTokens: this.past.generatedTokens + generatedTokens,
+      ...options,
+      // With other bytes free, 'auto' would be another number by now.
+      ...(typeof options.gpuLayers === 'number' || plan === undefined ? {} : { gpuLayers: plan.gpuLayers }),
+      ...(chunkTokens === undefined ? {} : { measuredChunkTokens: chunkTokens }),
     };
   }
 
@@ -49,14 +86,15 @@ export class HostRecord {
 
   /** Goes on with the counts of another one of the same model. */
   takeOver(other: HostRecord): void {
-    this.past = other.tokens;
+    this.past = other.tokens();
     this.loads += other.loads;
   }
 
-  /** A load begins under this plan. */
-  placed(plan: MemoryPlan, extra: DeviceBytes): void {
-    this.plan = plan;
-    this.predicted = plan;
+  /** A load begins under these plans, one for each model. */
+  placed(plans: readonly MemoryPlan[], extra: DeviceBytes): void {
+    this.plans = plans;
+    this.plan = sumOfPlans(plans);
+    this.predicted = this.plan;
     this.extra = extra;
   }
 
@@ -64,7 +102,10 @@ export class HostRecord {
   opened(allocated: DeviceBytes, measured: DeviceBytes, loadMs: number): void {
     this.loads++;
     this.loadMs = loadMs;
-    this.chunkTokens = this.word?.info?.chunkTokens ?? this.chunkTokens;
+    this.chunks = this.each((index) => this.wordOf(index)?.info?.chunkTokens ?? this.chunks[index]);
+    this.plans = this.each((index) => this.wordOf(index)?.planned ?? this.plans[index]).filter(
+      (one) => one !== undefined,
+    );
     this.plan = this.word?.planned ?? this.plan;
     this.allocated = allocated;
     this.atLoad = measured;
@@ -81,7 +122,7 @@ export class HostRecord {
 
   /** The host is gone. */
   gone(): void {
-    this.past = this.tokens;
+    this.past = this.tokens();
     this.word = undefined;
     this.pid = undefined;
     this.now = {};
@@ -100,20 +141,23 @@ export class HostRecord {
       };
     });
   }
+
+  private tokens(): readonly Tokens[] {
+    return this.each((index) => this.member(index).tokens);
+  }
+
+  private each<T>(of: (index: number) => T): readonly T[] {
+    return Array.from({ length: this.models }, (_, index) => of(index));
+  }
+
+  /** The host's word about one of its models; all of it where there is one alone. */
+  private wordOf(index: number): Pick<HostEvent, 'info' | 'planned' | 'allocated' | keyof Tokens> | undefined {
+    return this.models === 1 ? this.word : this.word?.members?.[index];
+  }
 }
 
 interface Build {
   readonly build: string | undefined;
-}
-
-/** The options as the plan decided them and an earlier load found them, so that nothing is decided twice. */
-export function asDecided(options: LoadOptions, { plan, chunkTokens }: HostRecord): LoadOptions {
-  return {
-    ...options,
-    // With other bytes free, 'auto' would be another number by now.
-    ...(typeof options.gpuLayers === 'number' || plan === undefined ? {} : { gpuLayers: plan.gpuLayers }),
-    ...(chunkTokens === undefined ? {} : { measuredChunkTokens: chunkTokens }),
-  };
 }
 
 /** What the system shows of a host by its own word; the prefix cache is in no plan, so it is taken off. */

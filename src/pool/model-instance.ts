@@ -1,20 +1,20 @@
 /**
- * Drives one model's life: feeds events to the pure machine, carries its effects out, keeps one timer, and is the only
- * writer of this model's state. Knows its queue and its host; where bytes come from is the placer's affair.
+ * Drives the life of one model, or of several that share a process: feeds events to the pure machine, carries its effects out,
+ * keeps one timer, and is the only writer of their state. Knows queues and host; where bytes come from is the placer's affair.
  */
 import { LlamaestroError } from '../base/errors.js';
 import type { Random, Timer } from '../base/ports.js';
-import type { HostEvent } from '../schema/bus-messages.js';
-import type { LoadOptions, MemoryPlan } from '../schema/load.js';
-import type { ModelSpec } from '../schema/profile.js';
+import type { GroupMember, HostEvent } from '../schema/bus-messages.js';
+import type { MemoryPlan } from '../schema/load.js';
 import { Bidding } from './bidding.js';
 import { Checkup, type CheckupParts, type Phase } from './checkup.js';
 import type { Around } from './condition.js';
 import type { HolderStanding } from './eviction.js';
+import { Desks } from './desks.js';
 import { describeExit, hostLost } from './failure.js';
 import { FailureRecord, type FailureRecordParts } from './failure-record.js';
 import { killHost, loadHost, spawnHost, type HostOrdersParts, type Tell } from './host-orders.js';
-import { asDecided, HostRecord } from './host-record.js';
+import { HostRecord, type MemberRecord } from './host-record.js';
 import {
   hidOf,
   wakeAtMs,
@@ -23,8 +23,7 @@ import {
   type InstanceEvent,
   type InstanceState,
 } from './instance.js';
-import { modelStatus } from './instance-status.js';
-import { LeaseDesk } from './lease-desk.js';
+import { unitStatus } from './instance-status.js';
 import type { DeviceBytes } from './ledger.js';
 import type { HostExit } from './node-client.js';
 import { Occupancy, type OccupancyParts } from './occupancy.js';
@@ -33,6 +32,7 @@ import type { PoolPolicies } from './policies.js';
 import type { ModelStatus } from './pool.js';
 import type { Watched } from './vigil.js';
 import { standingOf } from './standing.js';
+import { loadsOf, type Unit } from './unit.js';
 import { lineOf, type Line } from './watchdog.js';
 import { COLD, costOfLosing, heatAt, idleUntilMs, leastUntilMs, reloadMsOf, warmed } from './worth.js';
 
@@ -53,7 +53,7 @@ export interface InstanceParts
 const BYTES_PER_GIB = 2 ** 30;
 
 export class ModelInstance implements Tenant, Watched {
-  readonly desk: LeaseDesk;
+  readonly desk: Desks;
   /** What is wanted of it beyond its queue. */
   readonly bidding = new Bidding({
     state: () => this.state,
@@ -70,7 +70,7 @@ export class ModelInstance implements Tenant, Watched {
   private countedGrants = 0;
   private loadStartedAtMs = 0;
   private spawnedAtMs = 0;
-  private readonly record = new HostRecord();
+  private readonly record: HostRecord;
   /** How its host is. */
   readonly checkup: Checkup;
   /** How it failed of late. */
@@ -80,18 +80,18 @@ export class ModelInstance implements Tenant, Watched {
   private hostEnd = new AbortController();
 
   constructor(
-    private currentSpec: ModelSpec,
+    private currentUnit: Unit,
     private readonly parts: InstanceParts,
   ) {
     const { clock, limits, onBegin } = parts;
     this.checkup = new Checkup({ ...parts, around: () => parts.around(this) });
-    this.failures = new FailureRecord(() => this.currentSpec, parts);
+    this.record = new HostRecord(currentUnit.members.length);
+    this.failures = new FailureRecord(() => this.currentUnit, parts);
     this.state = this.failures.beginning();
-    this.occupancy = new Occupancy(this.record, () => this.currentSpec, parts);
-    this.desk = new LeaseDesk(currentSpec.name, {
+    this.occupancy = new Occupancy(this.record, () => this.currentUnit, parts);
+    this.desk = new Desks(() => this.currentUnit.members, {
       clock,
       maxWaiting: limits.maxWaiting,
-      plannedSlots: () => this.currentSpec.load.slots ?? 1,
       unlistedMs: limits.unlistedMs,
       onBegin,
       onChange: ({ waiting }) => {
@@ -101,11 +101,11 @@ export class ModelInstance implements Tenant, Watched {
     });
   }
 
-  get spec(): ModelSpec {
-    return this.currentSpec;
+  get unit(): Unit {
+    return this.currentUnit;
   }
   get name(): string {
-    return this.currentSpec.name;
+    return this.currentUnit.name;
   }
   get hid(): string | undefined {
     return hidOf(this.state);
@@ -117,15 +117,11 @@ export class ModelInstance implements Tenant, Watched {
   get ended(): AbortSignal {
     return this.hostEnd.signal;
   }
-  /** The host's own word about itself, once it is ready. */
-  get info(): HostEvent['info'] {
-    return this.record.word?.info;
-  }
   get memoryPlan(): MemoryPlan | undefined {
     return this.record.plan;
   }
   get configHash(): string {
-    return this.currentSpec.configHash;
+    return this.currentUnit.configHash;
   }
   get standing(): HolderStanding {
     const { isKept, desk } = this;
@@ -135,17 +131,32 @@ export class ModelInstance implements Tenant, Watched {
   }
   get cost(): number {
     const heat = heatAt(this.use, this.parts.clock.nowMs(), this.parts.limits.heatHalfLifeMs);
-    return costOfLosing({ reloadMs: this.reloadMs, heat, priority: this.currentSpec.priority });
+    return costOfLosing({ reloadMs: this.reloadMs, heat, priority: this.currentUnit.priority });
   }
   get staysUntilMs(): number {
     const { state } = this;
     return state.name === 'ready' ? leastUntilMs(state.sinceMs, this.reloadMs, this.parts.limits.leastStayMs) : 0;
   }
 
-  /** The same process serves this specification from now on: its load options are equal. */
-  adopt(spec: ModelSpec): void {
-    this.currentSpec = spec;
-    this.desk.rename(spec.name);
+  /** Where this model is among those of the unit; -1: nowhere. */
+  placeOf(model: string): number {
+    return this.currentUnit.members.findIndex(({ name }) => name === model);
+  }
+
+  /** The queue of one of its models. */
+  deskOf(model: string): ReturnType<Desks['at']> {
+    return this.desk.at(this.placeOf(model));
+  }
+
+  /** What is known of one of its models. */
+  memberOf(model: string): MemberRecord {
+    return this.record.member(this.placeOf(model));
+  }
+
+  /** The same process serves this unit from now on: its load options are equal. */
+  adopt(unit: Unit): void {
+    this.currentUnit = unit;
+    this.desk.rename(unit.members);
     this.dispatch({ type: 'demand' });
   }
 
@@ -153,7 +164,7 @@ export class ModelInstance implements Tenant, Watched {
   get line(): Line {
     const { name: model, state, desk, parts } = this;
     const [isInLine, isHeld] = [parts.placer.knows(this), this.bidding.isHeld];
-    return lineOf({ model, state, desk, isInLine, isHeld, nowMs: parts.clock.nowMs() });
+    return lineOf({ model, state, desk: desk.worst, isInLine, isHeld, nowMs: parts.clock.nowMs() });
   }
 
   /** Looks again at everything there may be to do; harmless at any time. */
@@ -177,8 +188,8 @@ export class ModelInstance implements Tenant, Watched {
     if (this.state.name === 'draining') this.dispatch({ type: 'reprieve' });
   }
 
-  placed(hid: string, plan: MemoryPlan, extra: DeviceBytes): void {
-    this.record.placed(plan, extra);
+  placed(hid: string, plans: readonly MemoryPlan[], extra: DeviceBytes): void {
+    this.record.placed(plans, extra);
     this.checkup.renew();
     this.dispatch({ type: 'placed', hid });
   }
@@ -229,18 +240,17 @@ export class ModelInstance implements Tenant, Watched {
     this.dispatch({ type: 'tick', lateMs: Infinity });
   }
 
-  /** The options this model is planned and loaded with. */
-  loadOptions(): LoadOptions {
-    const { load } = this.currentSpec;
-    const { stepLock } = this.parts;
-    return load.stepLock === undefined && stepLock !== undefined ? { ...load, stepLock } : load;
+  /** The options its models are planned and loaded with. */
+  loads(): readonly GroupMember[] {
+    return loadsOf(this.currentUnit, this.parts.stepLock);
   }
 
-  status(): ModelStatus {
-    const { currentSpec: spec, state, record, desk, phase } = this;
+  /** Of each of its models. */
+  status(): readonly ModelStatus[] {
+    const { currentUnit: unit, state, record, desk, phase } = this;
     const { crashes, lastError } = this.failures;
     const health = phase === undefined ? undefined : this.checkup.health(phase);
-    return modelStatus({ spec, state, record, desk, crashes, health, lastError, nowMs: this.parts.clock.nowMs() });
+    return unitStatus({ unit, state, record, desk, crashes, health, lastError, nowMs: this.parts.clock.nowMs() });
   }
 
   /** What the host is at, as far as its signs of life mean something. */
@@ -251,7 +261,7 @@ export class ModelInstance implements Tenant, Watched {
   }
 
   private get isKept(): boolean {
-    return !this.bidding.isRetired && (this.currentSpec.residency === 'resident' || this.currentSpec.pinned);
+    return !this.bidding.isRetired && (this.currentUnit.residency === 'resident' || this.currentUnit.pinned);
   }
 
   private get reloadMs(): number {
@@ -261,7 +271,7 @@ export class ModelInstance implements Tenant, Watched {
 
   private context(): InstanceContext {
     const { clock, random, limits, loadMs } = this.parts;
-    const { residency, available, ttlMs } = this.currentSpec;
+    const { residency, available, ttlMs } = this.currentUnit;
     const { leased, idleSinceMs } = this.desk;
     const waiting = this.desk.waiting + this.bidding.calls;
     const plannedGib = (this.record.plan?.totalBytes ?? 0) / BYTES_PER_GIB;
@@ -340,7 +350,7 @@ export class ModelInstance implements Tenant, Watched {
       case 'spawn':
         return void this.spawn(effect.hid);
       case 'load':
-        return void loadHost(effect.hid, asDecided(this.loadOptions(), this.record), this.parts, this.tell);
+        return void loadHost(effect.hid, this.record.asDecided(this.loads()), this.parts, this.tell);
       case 'progress':
         return this.desk.progress(effect.fraction, this.loadStartedAtMs);
       case 'open':
@@ -377,10 +387,11 @@ export class ModelInstance implements Tenant, Watched {
   private open(hid: string): void {
     const { clock, log } = this.parts;
     this.occupancy.opened(hid, clock.nowMs() - this.spawnedAtMs);
-    const { word, pid } = this.record;
-    this.desk.open(hid, word?.info?.slots ?? this.currentSpec.load.slots ?? 1, this.loadStartedAtMs);
+    const { pid, loadMs } = this.record;
+    const slots = this.status().map((model) => model.slots);
+    this.desk.open(hid, slots, this.loadStartedAtMs);
     this.bidding.arrived();
-    log.info('a model is ready', { model: this.name, hid, pid, loadMs: word?.info?.loadMs });
+    log.info('a model is ready', { model: this.name, hid, pid, loadMs });
   }
 
   private release(hid: string): void {

@@ -5,13 +5,13 @@
 import type { Logger } from '../base/log.js';
 import type { Clock } from '../base/ports.js';
 import type { HostEvent } from '../schema/bus-messages.js';
-import type { ModelSpec } from '../schema/profile.js';
 import { ownOf, type Account } from './account.js';
 import { observedIn, type HostRecord } from './host-record.js';
 import { bytesOf, sumOf, type DeviceBytes } from './ledger.js';
 import type { MemoryBook } from './memory-book.js';
 import type { ReleaseRow } from './release-proof.js';
 import type { ReleaseWatch } from './release-watch.js';
+import type { Unit } from './unit.js';
 
 export interface OccupancyParts {
   readonly clock: Clock;
@@ -39,7 +39,7 @@ export class Occupancy {
 
   constructor(
     private readonly record: HostRecord,
-    private readonly spec: () => ModelSpec,
+    private readonly unit: () => Pick<Unit, 'name' | 'configHash'>,
     private readonly parts: OccupancyParts,
   ) {}
 
@@ -57,7 +57,7 @@ export class Occupancy {
     const measured = parts.account.commit(hid, bytes, word === undefined ? {} : observedIn(word));
     if (allocated !== undefined && plan !== undefined && allocated.totalBytes > plan.totalBytes) {
       const sizes = { plannedBytes: plan.totalBytes, allocatedBytes: allocated.totalBytes };
-      parts.log.warn('a model took more memory than planned', { model: this.spec().name, ...sizes });
+      parts.log.warn('a model took more memory than planned', { model: this.unit().name, ...sizes });
     }
     record.opened(bytes, measured, loadMs);
     this.note(hid);
@@ -96,13 +96,13 @@ export class Occupancy {
     this.record.gone();
     const { watchers, how, cutCount } = this;
     [this.watchers, this.how, this.cutCount] = [[], 'never began', 0];
-    void releases.released(hid, this.spec().name).then((devices) => {
+    void releases.released(hid, this.unit().name).then((devices) => {
       for (const tell of watchers) tell({ hid, how, cut: cutCount, devices });
     });
   }
 
   private note(hid: string): void {
-    const { name, configHash } = this.spec();
+    const { name, configHash } = this.unit();
     for (const note of this.record.notes(hid, name, configHash, this.parts.clock.wallMs())) {
       void this.parts.book.note(note);
     }

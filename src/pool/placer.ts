@@ -7,6 +7,7 @@ import { LlamaestroError, toLlamaestroError } from '../base/errors.js';
 import type { Logger } from '../base/log.js';
 import type { Clock, Timer } from '../base/ports.js';
 import type { LoadOptions, MemoryPlan } from '../schema/load.js';
+import { sumOfPlans } from '../schema/plan-sum.js';
 import type { Account } from './account.js';
 import type { HolderStanding, Needs, Placement, PlacementQuestion } from './eviction.js';
 import { bytesOf, type DeviceBytes } from './ledger.js';
@@ -28,9 +29,10 @@ export interface Tenant {
   readonly cost: number;
   /** Until when it may not be unloaded to make room. */
   readonly staysUntilMs: number;
-  loadOptions(): LoadOptions;
+  /** One for each model that is to be in the process. */
+  loads(): readonly { readonly load: LoadOptions }[];
   /** Bytes are reserved for this process to come. */
-  placed(hid: string, plan: MemoryPlan, extra: DeviceBytes): void;
+  placed(hid: string, plans: readonly MemoryPlan[], extra: DeviceBytes): void;
   refused(error: LlamaestroError): void;
   /** Leave: if idle at once, if in use after what runs. */
   evict(): void;
@@ -57,7 +59,7 @@ interface Waiting {
   readonly tenant: Tenant;
   readonly sinceMs: number;
   /** Once it is known: what is to be booked for it. */
-  load?: { readonly plan: MemoryPlan; readonly extra: DeviceBytes };
+  load?: { readonly plan: MemoryPlan; readonly plans: readonly MemoryPlan[]; readonly extra: DeviceBytes };
 }
 
 export class Placer {
@@ -150,8 +152,10 @@ export class Placer {
     const { node, book } = this.parts;
     const { tenant } = waiting;
     try {
-      const plan = await node.plan(tenant.loadOptions());
-      waiting.load = { plan, extra: await book.extraFor(tenant.configHash, plan) };
+      const plans: MemoryPlan[] = [];
+      for (const { load } of tenant.loads()) plans.push(await node.plan(load));
+      const plan = sumOfPlans(plans);
+      waiting.load = { plan, plans, extra: await book.extraFor(tenant.configHash, plan) };
     } catch (thrown) {
       if (this.line.includes(waiting)) this.refuse(tenant, loadError(thrown));
     }
@@ -183,7 +187,7 @@ export class Placer {
         const hid = this.parts.nextHid();
         account.reserve(hid, { planned, extra: load.extra });
         this.withdraw(tenant);
-        tenant.placed(hid, load.plan, load.extra);
+        tenant.placed(hid, load.plans, load.extra);
         return true;
       }
       case 'evict':

@@ -11,7 +11,7 @@ import type { Bus } from '../bus/bus.js';
 import { subjects } from '../bus/subjects.js';
 import { HostEventCodec, type HostEvent } from '../schema/bus-messages.js';
 import { decode } from '../schema/decode.js';
-import type { Prompt } from '../schema/load.js';
+import type { EngineInfo, Prompt } from '../schema/load.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import { Account } from './account.js';
 import type { CrashBook } from './crash-book.js';
@@ -23,13 +23,14 @@ import { ModelInstance } from './model-instance.js';
 import type { NodeAgent } from './node-client.js';
 import { Placer } from './placer.js';
 import { POOL_POLICIES, type PoolPolicies } from './policies.js';
-import type { Lease, LeaseClaim, LeaseRequest, Patience, Pool, PoolStatus, Stage } from './pool.js';
+import type { Lease, LeaseClaim, LeaseRequest, Patience, Pool, PoolStatus, ModelStatus, Stage } from './pool.js';
 import { Recycler } from './recycler.js';
 import { ReleaseWatch } from './release-watch.js';
 import { Renewals } from './renewals.js';
-import { Roster } from './roster.js';
+import { Roster, type Seat } from './roster.js';
 import { SpareHost, spareUse } from './spare-host.js';
 import { PoolStage } from './stage.js';
+import type { Unit } from './unit.js';
 import { unloadModel, type UnloadReport } from './unload.js';
 import { Vigil } from './vigil.js';
 
@@ -69,7 +70,7 @@ class PoolDriver implements Pool {
   private readonly vigil: Vigil;
   private readonly recycler: Recycler;
   private readonly deaf: (() => void)[];
-  private readonly roster = new Roster((spec) => this.makeInstance(spec));
+  private readonly roster = new Roster((unit) => this.makeInstance(unit));
   private draining = false;
   private closing: Promise<void> | undefined;
   private readonly onChanged = new Set<() => void>();
@@ -118,7 +119,7 @@ class PoolDriver implements Pool {
   }
 
   warm(model: string): Promise<void> {
-    return this.roster.named(model).bidding.call();
+    return this.roster.named(model).instance.bidding.call();
   }
 
   stage(next: Profile): Stage {
@@ -132,10 +133,10 @@ class PoolDriver implements Pool {
   }
 
   async lease(request: LeaseRequest, signal: AbortSignal): Promise<Lease> {
-    const instance = this.roster.named(request.model);
+    const { spec, desk } = this.roster.named(request.model);
     if (this.draining) throw new LlamaestroError('draining', 'the server takes no new work');
-    refuseUnavailable(instance.spec);
-    return instance.desk.ask(request, signal);
+    refuseUnavailable(spec);
+    return desk.ask(request, signal);
   }
 
   refusal(claim: LeaseClaim, patience: Patience): LlamaestroError | undefined {
@@ -147,29 +148,29 @@ class PoolDriver implements Pool {
     prompt: Prompt,
     signal?: AbortSignal,
   ): Promise<{ tokens: number; contextTokensPerSlot: number }> {
-    const instance = this.roster.named(model);
-    refuseUnavailable(instance.spec);
-    const contextTokensPerSlot = await this.contextOf(instance);
-    return { tokens: await this.tokensOf(instance, prompt, signal), contextTokensPerSlot };
+    const seat = this.roster.named(model);
+    refuseUnavailable(seat.spec);
+    const contextTokensPerSlot = await this.contextOf(seat);
+    return { tokens: await this.tokensOf(seat, prompt, signal), contextTokensPerSlot };
   }
 
   contextTokensPerSlot(model: string): number | undefined {
-    const instance = this.roster.find(model);
-    return instance?.isReady === true ? instance.info?.contextTokensPerSlot : undefined;
+    const seat = this.roster.find(model);
+    return seat?.instance.isReady === true ? infoOf(seat)?.contextTokensPerSlot : undefined;
   }
 
   embed(model: string, inputs: readonly string[], signal: AbortSignal): Promise<readonly (readonly number[])[]> {
-    return this.work(model, signal, (hid, timeoutMs, lost) => this.hosts.embed(hid, inputs, timeoutMs, lost));
+    return this.work(model, signal, (lease, timeoutMs, lost) => this.hosts.embed(lease, inputs, timeoutMs, lost));
   }
 
   rerank(model: string, query: string, documents: readonly string[], signal: AbortSignal): Promise<readonly number[]> {
-    return this.work(model, signal, (hid, timeoutMs, lost) =>
-      this.hosts.rerank(hid, query, documents, timeoutMs, lost),
+    return this.work(model, signal, (lease, timeoutMs, lost) =>
+      this.hosts.rerank(lease, query, documents, timeoutMs, lost),
     );
   }
 
   async unload(model: string, drainMs?: number): Promise<UnloadReport> {
-    const instance = this.roster.named(model);
+    const { instance } = this.roster.named(model);
     instance.failures.forgive();
     return unloadModel(instance, drainMs, { clock: this.options.clock, account: this.account });
   }
@@ -177,7 +178,7 @@ class PoolDriver implements Pool {
   status(): PoolStatus {
     const { nid } = this.options.node;
     return {
-      models: this.roster.instances.map((instance) => instance.status()),
+      models: this.statuses,
       nodes: [
         { nid, devices: this.account.devices, ledger: this.account.rows, quarantines: this.releases.quarantines },
       ],
@@ -195,10 +196,17 @@ class PoolDriver implements Pool {
     return this.closing;
   }
 
-  private makeInstance(spec: ModelSpec): ModelInstance {
+  /** In the order of the profile. */
+  private get statuses(): readonly ModelStatus[] {
+    const all = this.roster.instances.flatMap((instance) => instance.status());
+    const order = this.roster.profile?.models.map(({ name }) => name) ?? [];
+    return all.sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name));
+  }
+
+  private makeInstance(unit: Unit): ModelInstance {
     const { clock, random, log, node, stepLock, crashes } = this.options;
     const { limits, policies, hosts, placer, account, releases, book, spare, vigil } = this;
-    return new ModelInstance(spec, {
+    return new ModelInstance(unit, {
       ...{ clock, random, log, node, stepLock, crashes, limits, policies, hosts, placer, account, releases, book },
       spare,
       loadMs: () => this.roster.governing?.timeouts.loadMs ?? Infinity,
@@ -224,27 +232,30 @@ class PoolDriver implements Pool {
 
   private changed(): void {
     this.roster.sweep();
-    if (!this.draining) this.spare.tend(spareUse(this.roster.instances.map((instance) => instance.status())));
+    if (!this.draining) this.spare.tend(spareUse(this.statuses));
     this.placer.poke();
     for (const listener of [...this.onChanged]) listener();
   }
 
-  private async contextOf(instance: ModelInstance): Promise<number> {
-    const { contextTokens, slots = 1 } = instance.spec.load;
-    const known = instance.info?.contextTokensPerSlot;
+  private async contextOf(seat: Seat): Promise<number> {
+    const { spec, instance } = seat;
+    const { contextTokens, slots = 1 } = spec.load;
+    const known = infoOf(seat)?.contextTokensPerSlot;
     if (known !== undefined) return known;
     if (contextTokens !== undefined) return Math.floor(contextTokens / slots);
-    const plan = instance.memoryPlan ?? (await this.options.node.plan(instance.loadOptions()));
-    return plan.contextTokensPerSlot;
+    const planned = instance.memberOf(spec.name).plan?.contextTokensPerSlot;
+    if (planned !== undefined) return planned;
+    const { load = spec.load } = instance.loads().find(({ model }) => model === spec.name) ?? {};
+    return (await this.options.node.plan(load)).contextTokensPerSlot;
   }
 
   /** By the loaded model; by its vocabulary alone when it is not loaded or went away just now. */
-  private async tokensOf(instance: ModelInstance, prompt: Prompt, signal: AbortSignal | undefined): Promise<number> {
+  private async tokensOf({ spec, instance }: Seat, prompt: Prompt, signal: AbortSignal | undefined): Promise<number> {
     const { hid, ended } = instance;
     if (instance.isReady && hid !== undefined) {
       const either = linked(ended, signal);
       try {
-        return await this.hosts.count(hid, prompt, either.signal);
+        return await this.hosts.count({ hid, model: spec.name }, prompt, either.signal);
       } catch (thrown) {
         const { code } = toLlamaestroError(thrown);
         if (signal?.aborted === true || !(ended.aborted || code === 'no_host' || code === 'ack_timeout')) throw thrown;
@@ -252,18 +263,18 @@ class PoolDriver implements Pool {
         either.end();
       }
     }
-    return this.options.node.count(instance.spec.load.file, prompt, signal);
+    return this.options.node.count(spec.load.file, prompt, signal);
   }
 
   /** One request under a lease. A caller who leaves is answered at once; the slot comes back when the host has finished. */
   private async work<T>(
     model: string,
     signal: AbortSignal,
-    ask: (hid: string, timeoutMs: number, lost: AbortSignal) => Promise<T>,
+    ask: (lease: Lease, timeoutMs: number, lost: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const timeoutMs = this.roster.profile?.timeouts.requestMs ?? this.limits.hostCommandMs;
     const lease = await this.lease({ model, rid: this.options.random.id('work') }, signal);
-    const answer = ask(lease.hid, timeoutMs, lease.lost).finally(() => lease.release());
+    const answer = ask(lease, timeoutMs, lease.lost).finally(() => lease.release());
     return orAborted(answer, signal);
   }
 
@@ -300,6 +311,11 @@ class PoolDriver implements Pool {
       signal,
     );
   }
+}
+
+/** The host's own word about the model, once it is ready. */
+function infoOf({ spec, instance }: Seat): EngineInfo | undefined {
+  return instance.memberOf(spec.name).info;
 }
 
 function refuseUnavailable({ name, available, load }: ModelSpec): void {

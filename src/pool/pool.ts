@@ -67,6 +67,8 @@ export interface ModelStatus {
   readonly role: ModelSpec['role'];
   readonly state: InstanceStateName;
   readonly available: boolean;
+  /** The name of the process it shares with others; what is said of state, process and its memory beyond the plan is theirs too. */
+  readonly host?: string;
   readonly hid?: string;
   readonly pid?: number;
   readonly loadFraction?: number;

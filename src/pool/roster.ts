@@ -7,12 +7,21 @@ import { assert } from '../base/assert.js';
 import { LlamaestroError } from '../base/errors.js';
 import { findModel, type ModelSpec, type Profile } from '../schema/profile.js';
 import { carryOver } from './carry-over.js';
+import type { LeaseDesk } from './lease-desk.js';
 import type { ModelInstance } from './model-instance.js';
+import { unitsOf, type Unit } from './unit.js';
 
-/** A profile that is not applied yet, and who serves its models, in their order: instances that stay, or new ones. */
+/** A profile that is not applied yet, and who serves its units, in their order: instances that stay, or new ones. */
 interface Staged {
   readonly profile: Profile;
   readonly instances: readonly ModelInstance[];
+}
+
+/** A model of the applied profile, who serves it, and where its requests wait. */
+export interface Seat {
+  readonly spec: ModelSpec;
+  readonly instance: ModelInstance;
+  readonly desk: LeaseDesk;
 }
 
 /** A present instance and the one that is to take its place. */
@@ -30,7 +39,7 @@ export class Roster {
   /** Those that are to take the place of a present one, as soon as they are ready. */
   private twins: readonly Twins[] = [];
 
-  constructor(private readonly make: (spec: ModelSpec) => ModelInstance) {}
+  constructor(private readonly make: (unit: Unit) => ModelInstance) {}
 
   /** The applied one. */
   get profile(): Profile | undefined {
@@ -40,7 +49,7 @@ export class Roster {
   get governing(): Profile | undefined {
     return this.staged?.profile ?? this.applied;
   }
-  /** Of the applied profile, in its order. */
+  /** Of the applied profile, in the order of its units. */
   get instances(): readonly ModelInstance[] {
     return this.present;
   }
@@ -66,15 +75,17 @@ export class Roster {
   }
 
   /** By name or alias. */
-  find(model: string): ModelInstance | undefined {
+  find(model: string): Seat | undefined {
     const spec = this.applied === undefined ? undefined : findModel(this.applied, model);
-    return this.present.find(({ name }) => name === spec?.name);
+    const instance = this.present.find((one) => spec !== undefined && one.placeOf(spec.name) >= 0);
+    if (spec === undefined || instance === undefined) return undefined;
+    return { spec, instance, desk: instance.deskOf(spec.name) };
   }
 
-  named(model: string): ModelInstance {
-    const instance = this.find(model);
-    if (instance !== undefined) return instance;
-    const models = this.present.map(({ name }) => name);
+  named(model: string): Seat {
+    const seat = this.find(model);
+    if (seat !== undefined) return seat;
+    const models = this.applied?.models.map(({ name }) => name) ?? [];
     throw new LlamaestroError('model_not_found', `there is no model '${model}'`, { details: { models } });
   }
 
@@ -82,11 +93,18 @@ export class Roster {
     return this.everybody.find((instance) => instance.hid === hid);
   }
 
-  /** Who is to serve a model of the profile that is made ready. */
-  stagedFor(model: string): ModelInstance {
-    const index = this.staged?.profile.models.findIndex(({ name }) => name === model) ?? -1;
+  /** Who is to serve a unit of the profile that is made ready. */
+  stagedFor(unit: string): ModelInstance {
+    const index = unitsOf(this.staged?.profile.models ?? []).findIndex(({ name }) => name === unit);
     const instance = this.staged?.instances[index];
-    assert(instance !== undefined, `${model} is a model of the profile that is made ready`);
+    assert(instance !== undefined, `${unit} is of the profile that is made ready`);
+    return instance;
+  }
+
+  /** Who serves a unit of the applied profile. */
+  presentFor(unit: string): ModelInstance {
+    const instance = this.present.find(({ name }) => name === unit);
+    assert(instance !== undefined, `${unit} is of the applied profile`);
     return instance;
   }
 
@@ -122,14 +140,14 @@ export class Roster {
     this.present = instances;
     this.hurry(drainMs);
     this.leaving = [...this.leaving, ...gone];
-    profile.models.forEach((spec, index) => instances[index]?.adopt(spec));
+    unitsOf(profile.models).forEach((unit, index) => instances[index]?.adopt(unit));
     for (const instance of gone) this.replace(instance, drainMs);
     this.freeHeld();
   }
 
   /** Makes another instance of the same model, which serves nobody until `exchange`. */
   twin(instance: ModelInstance): ModelInstance {
-    const twin = this.make(instance.spec);
+    const twin = this.make(instance.unit);
     this.twins = [...this.twins, { instance, twin }];
     return twin;
   }
@@ -142,7 +160,7 @@ export class Roster {
     this.present = this.present.map((other) => (other === instance ? twin : other));
     this.leaving = [...this.leaving, instance];
     twin.takeOver(instance);
-    instance.desk.moveWaitersTo(twin.desk);
+    for (const { name } of instance.unit.members) instance.deskOf(name).moveWaitersTo(twin.deskOf(name));
     instance.bidding.retire(cause, Infinity);
   }
 
@@ -166,20 +184,22 @@ export class Roster {
 
   private instancesFor(profile: Profile): readonly ModelInstance[] {
     const old = this.present.map((instance) => {
-      const { name, configHash } = instance.spec;
+      const { name, configHash } = instance.unit;
       return { name, configHash, isLoaded: instance.hid !== undefined, instance };
     });
-    const kept = carryOver(old, profile.models);
-    return profile.models.map((spec, index) => kept[index]?.instance ?? this.make(spec));
+    const units = unitsOf(profile.models);
+    const kept = carryOver(old, units);
+    return units.map((unit, index) => kept[index]?.instance ?? this.make(unit));
   }
 
   /** Who waits goes over to the model of that name, if there still is one. */
   private replace(instance: ModelInstance, drainMs: number | undefined): void {
-    const successor = this.find(instance.name);
-    const cause = left(instance.name);
-    if (successor === undefined) instance.desk.reject(cause);
-    else instance.desk.moveWaitersTo(successor.desk);
-    instance.bidding.retire(cause, drainMs);
+    for (const { name } of instance.unit.members) {
+      const successor = this.find(name);
+      if (successor === undefined) instance.deskOf(name).reject(left(name));
+      else instance.deskOf(name).moveWaitersTo(successor.desk);
+    }
+    instance.bidding.retire(left(instance.name), drainMs);
   }
 }
 

@@ -3,7 +3,6 @@
  * those that it does not keep, and in the end put it in place or give it up. Each call is one step; which one comes when is the
  * switch's business, and the pool goes on serving all the while.
  */
-import { assert } from '../base/assert.js';
 import type { Clock } from '../base/ports.js';
 import { deadline, linked, orAborted } from '../base/signals.js';
 import type { Profile } from '../schema/profile.js';
@@ -89,16 +88,14 @@ export class PoolStage implements Stage {
   }
 
   restore(model: string, signal: AbortSignal): Promise<void> {
-    return orAborted(this.parts.roster.named(model).bidding.call(), signal);
+    return orAborted(this.present(model).bidding.call(), signal);
   }
 
   status(): readonly ModelStatus[] {
-    return this.parts.roster.newcomers.map((instance) => instance.status());
+    return this.parts.roster.newcomers.flatMap((instance) => instance.status());
   }
 
   private present(model: string): ModelInstance {
-    const instance = this.parts.roster.instances.find(({ name }) => name === model);
-    assert(instance !== undefined, `${model} is a model of the applied profile`);
-    return instance;
+    return this.parts.roster.presentFor(model);
   }
 }

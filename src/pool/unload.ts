@@ -5,11 +5,12 @@
 import { LlamaestroError } from '../base/errors.js';
 import type { Clock } from '../base/ports.js';
 import type { Account } from './account.js';
-import type { ModelSpec } from '../schema/profile.js';
 import type { Departure } from './occupancy.js';
 import type { ReleaseRow } from './release-proof.js';
+import type { Unit } from './unit.js';
 
 export interface UnloadReport {
+  /** With all those that shared its process: 'embedder+router'. */
   readonly model: string;
   /** The process that ended; absent when the model had none. */
   readonly hid?: string;
@@ -25,7 +26,7 @@ export interface UnloadReport {
 
 /** A model that can be told to go. */
 export interface Unloadable {
-  readonly spec: Pick<ModelSpec, 'name' | 'pinned'>;
+  readonly unit: Pick<Unit, 'name' | 'pinned'>;
   readonly bidding: {
     /** Resolves when its host is gone; undefined when it has none. */
     dismiss(cause: LlamaestroError, drainMs: number | undefined): Promise<Departure> | undefined;
@@ -43,7 +44,7 @@ export async function unloadModel(
   drainMs: number | undefined,
   { clock, account }: UnloadParts,
 ): Promise<UnloadReport> {
-  const { name: model, pinned } = instance.spec;
+  const { name: model, pinned } = instance.unit;
   if (pinned) {
     throw new LlamaestroError('pinned', `model '${model}' is pinned by the profile`, {
       remedy: 'Unpin it in the profile first.',
