@@ -143,12 +143,10 @@ export class ModelInstance implements Tenant, Watched {
     return this.currentUnit.members.findIndex(({ name }) => name === model);
   }
 
-  /** The queue of one of its models. */
   deskOf(model: string): ReturnType<Desks['at']> {
     return this.desk.at(this.placeOf(model));
   }
 
-  /** What is known of one of its models. */
   memberOf(model: string): MemberRecord {
     return this.record.member(this.placeOf(model));
   }

@@ -54,6 +54,7 @@ export function modelSpecOf(
     ttlMs: fields.ttl === undefined ? DEFAULT_TTL_MS : durationMs(fields.ttl),
     priority: fields.priority ?? DEFAULT_PRIORITY,
     ...(fields.source === undefined ? {} : { source: sourceOf(fields.source) }),
+    ...given('host', fields.host),
     configHash: configHashOf(load, facts, ...adapters),
     missing,
     available: missing.length === 0,

@@ -7,6 +7,7 @@ import { faultsOf } from '../schema/decode.js';
 import { ProfileFileCodec, type ProfileFile } from '../schema/profile-file.js';
 import { pathTo, strayKeys } from '../schema/stray-keys.js';
 import { flowProblems } from './flow-check.js';
+import { groupProblems } from './group-check.js';
 import { modelProblems } from './model-check.js';
 import { shapeProblem, strayProblem, type Problem } from './problem.js';
 import { MAX_MODELS } from './profile-defaults.js';
@@ -20,7 +21,7 @@ export const RESERVED_NAME = 'auto';
 const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const DEVICE = /^(cpu|(cuda|metal|vulkan)\d{1,2})$/;
 /** Fields that only make sense for one model. */
-const NOT_FOR_DEFAULTS = ['file', 'source', 'aliases', 'role', 'purpose', 'description'] as const;
+const NOT_FOR_DEFAULTS = ['file', 'source', 'aliases', 'role', 'purpose', 'description', 'host'] as const;
 
 /** The typed profile, or all problems of `data`. */
 export function checkProfile(data: unknown): CheckedProfile {
@@ -31,6 +32,7 @@ export function checkProfile(data: unknown): CheckedProfile {
     ...shape,
     ...allModels(data),
     ...nameProblems(data),
+    ...groupProblems(data),
     ...flowProblems(data),
     ...budgetProblems(data),
   ];

@@ -31,5 +31,7 @@ export const DEFAULT_RETRIES = 2;
 export const MAX_DURATION_MS = 7 * 24 * 3_600_000;
 /** Models of one profile. */
 export const MAX_MODELS = 64;
+/** Models that may share a process: they also share its end. */
+export const MAX_HOST_MODELS = 8;
 /** Routes of one profile. */
 export const MAX_ROUTES = 256;

@@ -3,13 +3,14 @@
  * cannot be asked leaves models unknown, never a fault of the profile.
  */
 import { LlamaestroError, toLlamaestroError, type ErrorCode } from '../base/errors.js';
-import { bytesOf } from '../pool/ledger.js';
+import { bytesOf, sumOf } from '../pool/ledger.js';
 import { DEFAULT_LIMITS } from '../pool/limits.js';
 import type { NodeAgent } from '../pool/node-client.js';
 import type { DeviceInfo, MemoryPlan } from '../schema/load.js';
 import type { PlannedModel, ProfilePlan } from '../schema/profile-plan.js';
 import type { ModelSpec, Profile } from '../schema/profile.js';
 import { fitOf, type FitLimits } from './fit.js';
+import { isIn, unitsOf } from '../pool/unit.js';
 
 /** Whoever knows the machine. */
 export type PlanningNode = Pick<NodeAgent, 'plan' | 'devices'>;
@@ -33,7 +34,7 @@ export function createProfilePlanner(node: PlanningNode, limits: FitLimits = DEF
     for (const spec of profile.models) models.push(await plannedModel(node, spec));
     const devices = await node.devices().catch((): readonly DeviceInfo[] => []);
     const { budgets, headrooms } = profile;
-    const fit = fitOf({ models, devices, budgets, headrooms, limits });
+    const fit = fitOf({ models: asUnits(profile, models), devices, budgets, headrooms, limits });
     const unusable = models.filter(({ state }) => state === 'unusable');
     return {
       profile: profile.name,
@@ -53,6 +54,17 @@ export function refuseUnfit({ profile, problems }: ProfilePlan): void {
   throw new LlamaestroError('does_not_fit', `profile '${profile}': ${first.message}`, {
     remedy: first.remedy,
     details: { profile, problems },
+  });
+}
+
+/** Models that share a process count as one, which stays when one of them does. */
+function asUnits(profile: Profile, models: readonly PlannedModel[]): readonly PlannedModel[] {
+  return unitsOf(profile.models).flatMap(({ name, pinned }): readonly PlannedModel[] => {
+    const [first, ...others] = models.filter((model) => isIn(name, model.name));
+    if (first === undefined || others.length === 0) return first === undefined ? [] : [first];
+    const members = [first, ...others];
+    const bytes = members.reduce((sum, model) => sumOf(sum, model.bytes ?? {}), {});
+    return [{ ...first, name, pinned, stays: members.some(({ stays }) => stays), bytes }];
   });
 }
 

@@ -10,6 +10,7 @@ import type { Clock } from '../base/ports.js';
 import { deferred, type Deferred } from '../base/signals.js';
 import type { Journal } from '../journal/journal.js';
 import type { Pool, Stage } from '../pool/pool.js';
+import { isIn } from '../pool/unit.js';
 import type { SwitchPlan } from '../schema/profile-plan.js';
 import type { SwitchEnding, SwitchProgress } from '../schema/profile-switch.js';
 import type { Profile } from '../schema/profile.js';
@@ -290,7 +291,7 @@ export class ProfileSwitch {
     const back = models.map((model) =>
       stage.restore(model, signal).catch((error: unknown) => {
         log.warn('a model did not come back after a switch that was not done', { model, error: String(error) });
-        losses.set(model, pool.status().models.find(({ name }) => name === model)?.loads ?? 0);
+        losses.set(model, pool.status().models.find(({ name }) => isIn(model, name))?.loads ?? 0);
       }),
     );
     await Promise.all(back);

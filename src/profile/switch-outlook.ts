@@ -2,9 +2,10 @@
  * What a switch to a planned profile would do now, from what the pool says is loaded: gathers the question for `planSwitch`.
  * Pure. Times come from the loads that were measured; what runs requests ends at a time nobody knows.
  */
-import { bytesOf } from '../pool/ledger.js';
+import { bytesOf, sumOf } from '../pool/ledger.js';
 import type { ModelStatus } from '../pool/pool.js';
-import type { BytesByDevice, PlannedDevice, PlannedModel, ProfilePlan, SwitchPlan } from '../schema/profile-plan.js';
+import { isIn, unitsOf } from '../pool/unit.js';
+import type { BytesByDevice, PlannedDevice, ProfilePlan, SwitchPlan } from '../schema/profile-plan.js';
 import type { Profile } from '../schema/profile.js';
 import { planSwitch, type RunningModel, type WantedModel } from './switch-plan.js';
 
@@ -20,25 +21,26 @@ export interface Outlook {
 export function switchOutlook({ current, loaded, next, plan }: Outlook): SwitchPlan {
   const { devices } = plan;
   const rate = bytesPerMs(loaded);
-  const running = loaded.flatMap((status): RunningModel[] => {
-    const memory = status.allocated ?? status.planned;
-    const spec = current.models.find(({ name }) => name === status.name);
-    if (status.hid === undefined || memory === undefined || spec === undefined) return [];
-    const bytes = withOverhead(bytesOf(memory), devices);
-    const free = status.leased + status.queued === 0 ? { expectedMs: 0 } : {};
-    return [{ name: spec.name, configHash: spec.configHash, bytes, ...free }];
+  const running = unitsOf(current.models).flatMap(({ name, configHash, members }): RunningModel[] => {
+    const there = loaded.filter((status) => status.hid !== undefined && isIn(name, status.name));
+    const memories = there.flatMap(({ allocated, planned }) => allocated ?? planned ?? []);
+    if (memories.length < members.length) return [];
+    const bytes = withOverhead(memories.map(bytesOf).reduce(sumOf), devices);
+    const isFree = there.every(({ leased, queued }) => leased + queued === 0);
+    return [{ name, configHash, bytes, ...(isFree ? { expectedMs: 0 } : {}) }];
   });
-  const wanted = next.models.flatMap(({ name, configHash, residency, pinned }): WantedModel[] => {
-    const model = plan.models.find((one) => one.name === name);
+  const wanted = unitsOf(next.models).flatMap(({ name, configHash, residency, pinned }): WantedModel[] => {
+    const models = plan.models.filter((one) => isIn(name, one.name));
     const isMovable = residency === 'on-demand' && !pinned;
-    if (model?.bytes === undefined) {
+    if (models.length === 0 || models.some((model) => model.bytes === undefined)) {
       // The pool keeps its process, although nobody can tell what another one would take.
       const isThere = running.some((one) => one.configHash === configHash);
       return isThere ? [{ name, configHash, isLoaded: false, isMovable, bytes: {} }] : [];
     }
-    const isLoaded = residency === 'resident' && model.state === 'planned';
-    const time = rate === undefined ? {} : { expectedMs: Math.round(totalOf(model) / rate) };
-    return [{ name, configHash, isLoaded, isMovable, bytes: withOverhead(model.bytes, devices), ...time }];
+    const bytes = models.map((model) => model.bytes ?? {}).reduce(sumOf);
+    const isLoaded = residency === 'resident' && models.every(({ state }) => state === 'planned');
+    const time = rate === undefined ? {} : { expectedMs: Math.round(totalOf(bytes) / rate) };
+    return [{ name, configHash, isLoaded, isMovable, bytes: withOverhead(bytes, devices), ...time }];
   });
   return planSwitch({ running, wanted, devices });
 }
@@ -50,7 +52,7 @@ function withOverhead(bytes: BytesByDevice, devices: readonly PlannedDevice[]): 
   );
 }
 
-function totalOf({ bytes = {} }: PlannedModel): number {
+function totalOf(bytes: BytesByDevice): number {
   return Object.values(bytes).reduce((sum, amount) => sum + amount, 0);
 }
 

@@ -1,5 +1,6 @@
 /** How far a switch is, for people and programs: its steps with what is done of each, and what the rest will probably take. Pure. */
 import type { ModelStatus } from '../pool/pool.js';
+import { isIn } from '../pool/unit.js';
 import type { SwitchPlan, SwitchStep } from '../schema/profile-plan.js';
 import type { StepProgress, SwitchEnding, SwitchProgress } from '../schema/profile-switch.js';
 import { isAtRest, isCancellable, type Step, type SwitchState } from './switch-state.js';
@@ -29,7 +30,9 @@ export interface SwitchFacts {
 export function progressOf({ state, active, trip, last, models, losses }: SwitchFacts): SwitchProgress {
   // One that was ready since is there, whether or not it is loaded at this moment.
   const isBack = (model: string): boolean =>
-    models.some(({ name, state, loads }) => name === model && (state === 'ready' || loads > (losses.get(model) ?? 0)));
+    models.some(
+      ({ name, state, loads }) => isIn(model, name) && (state === 'ready' || loads > (losses.get(model) ?? 0)),
+    );
   const missing = state.name === 'degraded' ? state.missing.filter((model) => !isBack(model)) : [];
   const steps = trip?.plan === undefined ? [] : stepsOf(state, trip.plan, trip.staged);
   const etaMs = trip === undefined ? undefined : restOf(steps);
@@ -85,7 +88,7 @@ function placeOf(state: Extract<SwitchState, { course: unknown }>, index: number
 }
 
 function fractionOf({ action, model }: Step, staged: readonly ModelStatus[]): number {
-  const status = action === 'load' ? staged.find(({ name }) => name === model) : undefined;
+  const status = action === 'load' ? staged.find(({ name }) => isIn(model, name)) : undefined;
   return status?.state === 'ready' ? 1 : (status?.loadFraction ?? 0);
 }
 

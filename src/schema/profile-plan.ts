@@ -46,6 +46,7 @@ export interface PlannedDevice {
 /** One thing that a switch does, in order. Bytes by device are those held once it is done; `bytes` is what moves. */
 export interface SwitchStep {
   readonly action: 'load' | 'unload';
+  /** Models that share a process are one: 'embedder+router'. So in all lists of a plan. */
   readonly model: string;
   readonly bytes: BytesByDevice;
   /** Of a load: with everything old still there, or only once room was made. */
