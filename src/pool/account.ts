@@ -172,7 +172,9 @@ export class Account {
     this.bookedAt.delete(hid);
     this.changes++;
     this.isUneasy = true;
-    return entry === undefined ? {} : ledgers.presentOf(entry);
+    if (entry === undefined) return {};
+    // A load that was broken off took some of what was planned, and nobody knows how much.
+    return entry.allocated === undefined ? entry.planned : ledgers.presentOf(entry);
   }
 
   /** Nobody looks for bytes any more: what is in use and not ours now is others'. */

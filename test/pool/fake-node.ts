@@ -8,7 +8,14 @@ import { answer } from '../../src/bus/answer.js';
 import type { Bus } from '../../src/bus/bus.js';
 import type { SimNetwork } from '../../src/bus/sim-bus.js';
 import { subjects } from '../../src/bus/subjects.js';
-import type { HostCommand, HostEvent, HostPulse, HostState, NodeCommand } from '../../src/schema/bus-messages.js';
+import type {
+  HostCommand,
+  HostEvent,
+  HostPulse,
+  HostState,
+  MemberReport,
+  NodeCommand,
+} from '../../src/schema/bus-messages.js';
 import type { DeviceInfo, EngineInfo, LoadOptions, MemoryPlan, Prompt } from '../../src/schema/load.js';
 
 export const MIB = 2 ** 20;
@@ -50,7 +57,8 @@ export interface FakeScript {
 
 export class FakeHost {
   state: HostState = 'idle';
-  load: LoadOptions | undefined;
+  /** One, or those of a group. */
+  members: readonly { readonly model?: string; readonly load: LoadOptions }[] = [];
   readonly commands: HostCommand[] = [];
   attempts: { rid: string; att: number }[] = [];
   /** What its engine counts. */
@@ -133,7 +141,7 @@ export class FakeHost {
 
   finishLoad(): void {
     if (this.isGone || this.state !== 'loading') return;
-    const error = this.node.script.loadErrors[this.load?.file ?? ''];
+    const [error] = this.members.flatMap(({ load }) => this.node.script.loadErrors[load.file] ?? []);
     this.state = error === undefined ? 'ready' : 'failed';
     this.say(error);
     if (error !== undefined) this.node.clock.setTimer(5, () => this.die(null));
@@ -141,18 +149,15 @@ export class FakeHost {
 
   say(error?: LlamaestroError): void {
     if (this.isGone || this.isMute) return;
-    const { load } = this;
+    const [first] = this.members;
     const cells = { counted: this.cells, recounted: this.cells };
+    const tokens = { generatedTokens: this.generatedTokens, promptTokens: 0 };
     const facts =
-      this.state === 'ready' && load !== undefined
-        ? {
-            info: infoOf(load),
-            allocated: this.node.reportOf(load),
-            generatedTokens: this.generatedTokens,
-            promptTokens: 0,
-            cells,
-          }
-        : {};
+      this.state !== 'ready' || first === undefined
+        ? {}
+        : first.model === undefined
+          ? { info: infoOf(first.load), allocated: this.node.reportOf(first.load), ...tokens, cells }
+          : { members: this.members.map((member) => this.reportOf(member)), ...tokens };
     const event: HostEvent = {
       ...{ v: 1, hid: this.hid, nid: this.node.nid, state: this.state, running: this.running, waiting: 0 },
       ...{
@@ -168,11 +173,16 @@ export class FakeHost {
     this.bus.publish(subjects.hostEvents(this.hid), event);
   }
 
+  private reportOf({ model = '', load }: (typeof this.members)[number]): MemberReport {
+    const planned = this.node.planOf(load);
+    return { model, info: infoOf(load), planned, allocated: planned, generatedTokens: this.steps, promptTokens: 0 };
+  }
+
   private obey(command: HostCommand): unknown {
     this.commands.push(command);
     const { clock, script } = this.node;
-    if (command.op === 'load') {
-      this.load = command.load;
+    if (command.op === 'load' || command.op === 'load-group') {
+      this.members = command.op === 'load' ? [command] : command.members;
       this.state = 'loading';
       this.say();
       if (script.loadMs !== Infinity) clock.setTimer(script.loadMs, () => this.finishLoad());
@@ -272,8 +282,9 @@ export class FakeNode {
   devicesNow(): DeviceInfo[] {
     const loaded = this.hosts.filter((host) => host.isAlive && host.state === 'ready');
     return this.script.devices.map((device) => {
-      const taken = loaded.map(({ load }) => {
-        const rows = load === undefined ? [] : (this.reportOf(load).observed ?? []);
+      const members = loaded.flatMap((host) => host.members);
+      const taken = members.map(({ load }) => {
+        const rows = this.reportOf(load).observed ?? [];
         return rows.find((row) => row.device === device.id)?.observedBytes ?? 0;
       });
       const empty = this.hosts.filter((host) => host.isAlive && host.state === 'idle').length;

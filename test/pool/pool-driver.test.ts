@@ -66,7 +66,7 @@ describe('pool: loading', () => {
     bench.apply([modelSpec('a')]);
     await bench.lease('a');
     const { load } = modelSpec('a');
-    expect(bench.node.one('a').load).to.deep.equal({ ...load, stepLock: '/run/step.lock', gpuLayers: 0 });
+    expect(bench.node.one('a').members[0]?.load).to.deep.equal({ ...load, stepLock: '/run/step.lock', gpuLayers: 0 });
   });
 
   it('loads resident models at once, and loads them again after a crash although nobody waits', async () => {

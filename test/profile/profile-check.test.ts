@@ -163,7 +163,6 @@ describe('checking a profile', () => {
       withFast({ lora: [{ name: 'a', file: 'a', scale: 0 }] }),
       "models.fast.lora: the adapter 'a' has no effect with a scale of 0",
     ],
-    'a host group': [withFast({ host: 'small' }), 'models.fast.host: is not possible yet: each model has a process'],
     'a chat template': [withFast({ chat: { template: 'x' } }), 'models.fast.chat.template: is not possible yet'],
     'several steps': [withFlow({ steps: [] }), 'flow.steps: is not possible yet: version 1 takes one step'],
     'settings of a breaker': [withFlow({ breaker: {} }), 'flow.breaker: is not possible yet'],

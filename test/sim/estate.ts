@@ -37,8 +37,8 @@ const KINDS: readonly Kind[] = [
   { name: BIGGEST, fileMib: 400, slots: 1, gpuShare: 0.5 },
   { name: 'keeper', fileMib: 32, slots: 1, gpuShare: 0, more: { pinned: true } },
   { name: 'writer', fileMib: 96, slots: 2, gpuShare: 0.5 },
-  { name: 'scout', fileMib: 48, slots: 1, gpuShare: 0 },
-  { name: 'vectors', fileMib: 16, slots: 1, gpuShare: 0 },
+  { name: 'scout', fileMib: 48, slots: 1, gpuShare: 0, more: { host: 'small' } },
+  { name: 'vectors', fileMib: 16, slots: 1, gpuShare: 0, more: { host: 'small' } },
 ];
 
 /** Drawn after all others. */

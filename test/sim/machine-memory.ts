@@ -21,10 +21,12 @@ export interface MachineMemoryParts {
   readonly onViolation: (message: string) => void;
 }
 
-/** Bytes of one process on one device. */
+/** Bytes of one load of a process on one device. */
 interface Holding {
   readonly device: string;
   readonly owner: string;
+  /** One of its loads: a process may have several models. */
+  readonly load: string;
   /** In buffers, which a plan tells to the byte. */
   readonly plannedBytes: number;
   /** Beyond them: the device context, workspaces. */
@@ -64,11 +66,12 @@ export class MachineMemory {
     return this.heldOn(device) + (this.lagging.get(device) ?? 0);
   }
 
-  /** `owner` holds so much of a device from now on; throws `out_of_memory`, and then holds what it held before. */
-  hold(owner: string, device: string, bytes: Pick<Holding, 'plannedBytes' | 'beyondBytes'>): void {
-    const others = this.holdings.filter((one) => one.owner !== owner || one.device !== device);
+  /** A load of `owner` holds so much of a device from now on; throws `out_of_memory`, and then holds what it held before. */
+  hold(owner: string, load: string, device: string, bytes: Pick<Holding, 'plannedBytes' | 'beyondBytes'>): void {
+    const isSame = (one: Holding): boolean => one.owner === owner && one.load === load && one.device === device;
+    const others = this.holdings.filter((one) => !isSame(one));
     const before = this.holdings;
-    this.holdings = [...others, { owner, device, ...bytes }];
+    this.holdings = [...others, { owner, load, device, ...bytes }];
     const found = this.parts.devices.find(({ id }) => id === device);
     if (found === undefined) return this.parts.onViolation(`${owner} takes bytes of ${device}, which there is not`);
     if (this.rawFreeOn(found) < 0) {

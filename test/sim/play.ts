@@ -1,6 +1,7 @@
 /** Plays one seed from the first request to the last timer, and writes its history. */
 import { toLlamaestroError } from '../../src/base/errors.js';
 import type { RunRecord } from '../../src/journal/journal.js';
+import { isIn } from '../../src/pool/unit.js';
 import { visitAgainAndAgain } from './clients.js';
 import { BIGGEST, LONGEST_TTL_MS } from './estate.js';
 import type { Sabotage, SimGateway } from './gateway.js';
@@ -83,7 +84,7 @@ async function comeToRest(world: World, gateway: SimGateway): Promise<AtRest> {
   // All but the models that stay have left by now, unless a word got lost once more.
   const passing = world.estate.profile.models.filter(({ residency, pinned }) => residency !== 'resident' && !pinned);
   const beyondTime = (): number =>
-    spawner.hosts.filter(({ label }) => passing.some(({ name }) => name === label)).length;
+    spawner.hosts.filter(({ label }) => passing.some(({ name }) => isIn(label, name))).length;
   await reach(world, () => beyondTime() === 0, 'hosts do not leave');
   const hosts = beyondTime();
   const biggest = await loadBiggest(world, gateway);

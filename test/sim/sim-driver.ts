@@ -36,7 +36,7 @@ export function simDriver(driver: EngineDriver, parts: SimDriverParts): EngineDr
       const either = signal === undefined ? refused.signal : AbortSignal.any([signal, refused.signal]);
       const progress = (fraction: number): void => {
         try {
-          if (parts.isAlive()) take(parts, planned, place, fraction);
+          if (parts.isAlive()) take(parts, options.file, { plan: planned, place }, fraction);
           onProgress?.(fraction);
         } catch (thrown) {
           refused.abort(thrown);
@@ -71,11 +71,16 @@ function placed(plan: MemoryPlan, { gpuShare }: Place): MemoryPlan {
   return { ...plan, devices };
 }
 
-function take({ memory, owner }: SimDriverParts, plan: MemoryPlan, place: Place, fraction: number): void {
+function take(
+  { memory, owner }: SimDriverParts,
+  file: string,
+  { plan, place }: { readonly plan: MemoryPlan; readonly place: Place },
+  fraction: number,
+): void {
   for (const [device, bytes] of Object.entries(bytesOf(plan))) {
     const beyond = device === 'cpu' ? place.beyondCpuBytes : place.beyondGpuBytes;
     const plannedBytes = Math.floor(bytes * fraction);
-    memory.hold(owner, device, { plannedBytes, beyondBytes: fraction === 1 ? beyond : 0 });
+    memory.hold(owner, file, device, { plannedBytes, beyondBytes: fraction === 1 ? beyond : 0 });
   }
 }
 

@@ -5,7 +5,7 @@
 import type { Logger } from '../../src/base/log.js';
 import type { Clock, Random, Timer } from '../../src/base/ports.js';
 import type { SimFaults, SimNetwork } from '../../src/bus/sim-bus.js';
-import type { Engine } from '../../src/engine/engine.js';
+import type { Engine, EngineStats } from '../../src/engine/engine.js';
 import { createFakeDriver } from '../../src/engine/fake-driver.js';
 import type { FakeFault } from '../../src/engine/fake-script.js';
 import { HostServer } from '../../src/host/host-server.js';
@@ -46,7 +46,7 @@ export class SimHost implements HostProcess {
   label: string;
   private readonly clock: ProcessClock;
   private readonly server: HostServer;
-  private engine: Engine | undefined;
+  private readonly engines: Engine[] = [];
   private beat: Timer | undefined;
   private isGone = false;
   private beats = 0;
@@ -76,7 +76,7 @@ export class SimHost implements HostProcess {
       clock: this.clock,
       driver: simDriver(driver, {
         ...{ memory, owner: request.hid, places: estate.places, isAlive: () => !this.isGone },
-        onEngine: (engine) => (this.engine = engine),
+        onEngine: (engine) => void this.engines.push(engine),
         onViolation: (message) => parts.onViolation(`${this.label} (${request.hid}): ${message}`),
       }),
       hid: request.hid,
@@ -137,8 +137,18 @@ export class SimHost implements HostProcess {
 
   private heartbeat(): void {
     this.beat = this.parts.clock.setTimer(HEARTBEAT_MS, () => {
-      const none = { steps: 0, promptTokens: 0, generatedTokens: 0, running: 0, waiting: 0, stalledMs: 0 };
-      this.request.onHeartbeat({ number: this.beats++, engines: 1, ...(this.engine?.stats() ?? none) });
+      const all = this.engines.map((engine) => engine.stats());
+      const sum = (of: (one: EngineStats) => number): number => all.reduce((total, one) => total + of(one), 0);
+      this.request.onHeartbeat({
+        number: this.beats++,
+        engines: all.length,
+        steps: sum(({ steps }) => steps),
+        promptTokens: sum(({ promptTokens }) => promptTokens),
+        generatedTokens: sum(({ generatedTokens }) => generatedTokens),
+        running: sum(({ running }) => running),
+        waiting: sum(({ waiting }) => waiting),
+        stalledMs: Math.max(0, ...all.map(({ stalledMs }) => stalledMs)),
+      });
       this.heartbeat();
     });
   }
