@@ -112,6 +112,7 @@ function modelBody(model: ModelStatus): Record<string, unknown> {
     state: model.state,
     available: model.available,
     host: model.hid ?? null,
+    group: model.host ?? null,
     pid: model.pid ?? null,
     load_fraction: model.loadFraction ?? null,
     architecture: model.info?.architecture ?? null,

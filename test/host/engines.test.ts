@@ -5,7 +5,12 @@ import { World } from './world.js';
 
 describe('host: groups', () => {
   const [A, B, V] = ['/models/a.gguf', '/models/b.gguf', '/models/v.gguf'];
-  const models = { [A]: { answer: 'I am a' }, [B]: { answer: 'I am b' }, [V]: {} };
+  const models = {
+    [A]: { answer: 'I am a', loadMs: 900 },
+    [B]: { answer: 'I am b', loadMs: 900 },
+    [V]: { loadMs: 900 },
+    '/models/none.gguf': { unusable: 'it is damaged' },
+  };
   const members: readonly GroupMember[] = [
     { model: 'a', load: { file: A, purpose: 'generate', contextTokens: 512 } },
     { model: 'b', load: { file: B, purpose: 'generate', contextTokens: 512, slots: 2 } },
