@@ -121,7 +121,7 @@ export class Engines {
 
   /** Has the prefixes of all of them saved. */
   async keepPrefixes(): Promise<void> {
-    await Promise.all(this.members.map(({ engine, load }) => this.parts.prefixes?.save(engine, load)));
+    await Promise.all(this.members.map(async ({ engine, load }) => this.parts.prefixes?.save(engine, load)));
   }
 
   async close(): Promise<void> {

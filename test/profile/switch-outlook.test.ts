@@ -67,6 +67,43 @@ describe('the outlook of a switch', () => {
     });
   });
 
+  describe('with models that share a process', () => {
+    const host = { host: 'small', residency: 'resident' } as const;
+    const group = [modelSpec('a', host), modelSpec('b', host)];
+    const from = profileOf(group);
+    const there = [loaded('a', 100, { hid: 'hid_1' }), loaded('b', 120, { hid: 'hid_1' })];
+    const models = [planned('a', 100), planned('b', 120)];
+
+    it('keeps it where all of them stay as they are, counted as one process', () => {
+      const outlook = switchOutlook({
+        ...{ current: from, loaded: there, next: profileOf([...group, modelSpec('later')]) },
+        plan: { ...plan, models: [...models, planned('later', 70)] },
+      });
+      expect(outlook).to.deep.include({ stays: ['a+b'], leaves: [], comes: [] });
+      expect(outlook.devices[0]).to.include({ beforeBytes: 230, afterBytes: 230 });
+    });
+
+    it('has it leave and come as one where one of them changes', () => {
+      const changed = profileOf([modelSpec('a', host), modelSpec('b', { ...host, configHash: 'other' })]);
+      const tight = { ...plan, models, devices: plan.devices.map((device) => ({ ...device, roomBytes: 300 })) };
+      const outlook = switchOutlook({ current: from, loaded: there, next: changed, plan: tight });
+      expect(outlook).to.deep.include({ stays: [], leaves: ['a+b'], comes: ['a+b'], impossible: [] });
+      expect(outlook.steps.map(({ action, model, bytes }) => [action, model, bytes])).to.deep.equal([
+        ['unload', 'a+b', { cpu: 230 }],
+        ['load', 'a+b', { cpu: 230 }],
+      ]);
+    });
+
+    it('loads none of them where one cannot be', () => {
+      const [first] = models;
+      const broken: PlannedModel = { ...planned('b', 0), state: 'unusable' };
+      const outlook = switchOutlook({
+        ...{ current, loaded: [], next: from, plan: { ...plan, models: first === undefined ? [] : [first, broken] } },
+      });
+      expect(outlook).to.deep.include({ comes: [], impossible: [] });
+    });
+  });
+
   it('says how long it takes as far as loads were measured and nothing runs', () => {
     const known = [loaded('a', 100, { info }), loaded('b', 100, { info })];
     expect(switchOutlook({ current, loaded: known, next, plan }).expectedMs).to.equal(10);

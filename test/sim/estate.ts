@@ -16,6 +16,8 @@ export const BIGGEST = 'big';
 const POET = 'poet';
 /** What the second profile does not have. */
 const LEFT_OUT = ['coder', 'writer', BIGGEST];
+/** What stays loaded in it, in one process: a model of both profiles, and its own. */
+const TOGETHER = ['fast', POET];
 /** What it has with other settings. */
 const EXCHANGED = ['general', 'scout'];
 /** The longest that an unused model stays. */
@@ -107,6 +109,7 @@ function secondOf(models: readonly ModelSpec[]): Profile {
   const kept = models.filter(({ name }) => !LEFT_OUT.includes(name));
   const changed = kept.map((spec): ModelSpec => {
     const { name, load } = spec;
+    if (TOGETHER.includes(name)) return { ...spec, host: 'verse' };
     if (!EXCHANGED.includes(name)) return spec;
     const [slots, contextTokens] = [(load.slots ?? 1) + 1, (load.contextTokens ?? 0) + 1024];
     return { ...spec, load: { ...load, slots, contextTokens }, configHash: `${name}, other settings` };
