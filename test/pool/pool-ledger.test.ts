@@ -120,6 +120,26 @@ describe('pool: what does not come back', () => {
     await bench.expectPatience(bench.ask('b'), 'cuda0', 60 * MIB);
   });
 
+  it('waits for the bytes of a load that was broken off', async () => {
+    const bench = withGpu();
+    const bytes = 7200 * MIB;
+    bench.node.script.gpuBytes = { '/models/a.gguf': bytes, '/models/b.gguf': bytes };
+    bench.node.script.loadMs = 20_000;
+    const gone = new AbortController();
+    bench.ask('a', gone.signal);
+    await bench.until('a', 'loading');
+    gone.abort(new LlamaestroError('cancelled', 'left'));
+    const asked = bench.ask('b');
+    await bench.until('a', 'stopping');
+    await bench.clock.run(1);
+    bench.node.script.foreign = { cuda0: 60 * MIB };
+    bench.node.script.loadMs = 100;
+    await bench.clock.run(2000);
+    expect([asked.error, bench.model('b').state]).to.deep.equal([undefined, 'starting']);
+    bench.node.script.foreign = {};
+    await bench.clock.runUntil(() => asked.lease !== undefined, 2000);
+  });
+
   it('counts what stays away for long as in use by others', async () => {
     const bench = withGpu();
     (await bench.lease('a')).release();

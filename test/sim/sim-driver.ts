@@ -23,13 +23,15 @@ const NOWHERE: Place = { gpuShare: 0, beyondCpuBytes: 0, beyondGpuBytes: 0 };
 
 export function simDriver(driver: EngineDriver, parts: SimDriverParts): EngineDriver {
   const placeOf = ({ file }: LoadOptions): Place => parts.places[file] ?? NOWHERE;
+  let loads = 0;
   return {
     ...driver,
     devices: () => parts.memory.devices(),
     planMemory: async (options, signal) => placed(await driver.planMemory(options, signal), placeOf(options)),
     load: async (options, onProgress, signal) => {
       if (options.purpose === 'vocab') return driver.load(options, onProgress, signal);
-      const place = placeOf(options);
+      // What is beyond buffers is the process's own: a second model of it takes no more.
+      const place = loads++ === 0 ? placeOf(options) : { ...NOWHERE, gpuShare: placeOf(options).gpuShare };
       const planned = placed(await driver.planMemory(options), place);
       const usedBefore = usedBytes(parts.memory, planned);
       const refused = new AbortController();
