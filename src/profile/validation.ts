@@ -6,6 +6,7 @@ import type { LlamaestroError } from '../base/errors.js';
 import { toLlamaestroError } from '../base/errors.js';
 import type { CheckedSum, FitProblem, ReportedProblem, ValidationReport } from '../schema/profile-plan.js';
 import type { Profile } from '../schema/profile.js';
+import { isIn } from '../pool/unit.js';
 import { pathTo } from '../schema/stray-keys.js';
 import { sha256Of } from '../store/file-hash.js';
 import type { Catalog } from './catalog.js';
@@ -58,9 +59,9 @@ export async function validateProfile(nameOrPath: string, options: ValidationOpt
 }
 
 /** The setting that makes a model stay, where that is what is too much; else the model. */
-function pathOf(profile: Profile, { models: [name = ''] }: FitProblem): string {
-  const spec = profile.models.find((model) => model.name === name);
-  const path = pathTo('models', name);
+function pathOf(profile: Profile, { models: [unit = ''] }: FitProblem): string {
+  const spec = profile.models.find(({ name }) => isIn(unit, name));
+  const path = pathTo('models', spec?.name ?? unit);
   if (spec?.pinned === true) return `${path}.pin`;
   return spec?.residency === 'resident' ? `${path}.residency` : path;
 }

@@ -108,6 +108,11 @@ describe('validating a profile', () => {
       "bad.yaml:4:6 model 'a' (400.0 MiB) does not fit: cpu has room for 100.0 MiB | Lower context or slots",
     ],
     [
+      'models of one process that do not fit together',
+      { 'bad.yaml': `${HEAD}models:\n  a: { file: 60.gguf, host: x }\n  b: { file: 50.gguf, host: x }\n${END}` },
+      "bad.yaml:4:6 model 'a+b' (110.0 MiB) does not fit: cpu has room for 100.0 MiB",
+    ],
+    [
       'a set that cannot fit, with the sum',
       {
         'bad.yaml': `${HEAD}models:\n  a: { file: 60.gguf, residency: resident }\n  b: { file: 50.gguf }\n${END}`,
